@@ -1,0 +1,64 @@
+"""qsim: what an accelerator that computes in a narrow number format must output, bit for bit.
+
+    import qsim
+    q = qsim.encode(x, "mx9", axis=-1)      # QTensor: codes, scales
+    y = q.decode()                          # float32
+    data = q.pack()                         # bytes, as hardware stores them
+
+Names are loaded on first use, so that `import qsim` stays fast.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from qsim.codec import QTensor, convention_names, decode, encode, quantize, set_num_threads
+    from qsim.explore.metrics import Metrics, metrics
+    from qsim.layout import pack, unpack
+    from qsim.spec import LFSR, Counter, Format, Options, SpecError, format_names, load_format
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "qsim.codec": ("QTensor", "convention_names", "decode", "encode", "quantize", "set_num_threads"),
+    "qsim.explore.metrics": ("Metrics", "metrics"),
+    "qsim.layout": ("pack", "unpack"),
+    "qsim.spec": ("LFSR", "Counter", "Format", "Options", "SpecError", "format_names", "load_format"),
+}
+_MODULE = {name: module for module, names in _HOME.items() for name in names}
+
+__all__ = [
+    "LFSR",
+    "Counter",
+    "Format",
+    "Metrics",
+    "Options",
+    "QTensor",
+    "SpecError",
+    "convention_names",
+    "decode",
+    "encode",
+    "format_names",
+    "load_format",
+    "metrics",
+    "pack",
+    "quantize",
+    "set_num_threads",
+    "unpack",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Load a public name where it lives."""
+    if name not in _MODULE:
+        raise AttributeError(f"module 'qsim' has no attribute {name!r}")
+    value = getattr(import_module(_MODULE[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """Public names."""
+    return sorted(__all__)
