@@ -19,8 +19,8 @@ PUBLISHED_KEYS = ("effective_bits", "word_bits", "largest", "smallest")
 def data_folder(name: str) -> Path:
     """The folder `formats` or `golden`: inside the installed package, or beside it in a checkout."""
     package = Path(__file__).resolve().parent.parent
-    inside = package / name
-    return inside if any(inside.glob("*.toml")) or any(inside.glob("*/*.json")) else package.parent / name
+    inside = {"formats": package / "formats", "golden": package / "golden" / "data"}[name]
+    return inside if inside.is_dir() else package.parent / name
 
 
 def format_names() -> tuple[str, ...]:
