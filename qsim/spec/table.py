@@ -13,10 +13,13 @@ from qsim.spec.number import Element
 
 def element_table(element: Element) -> dict[str, Any]:
     """The [element] table, every default explicit."""
+    keys: tuple[str, ...]
     if element.is_float:
         keys = ("kind", "exponent_bits", "mantissa_bits", "bias", "specials")
     else:
-        keys = {"uint": ("kind", "bits"), "binary": ("kind",), "ternary": ("kind",)}.get(element.kind, ("kind", "bits", "lsb_exponent"))
+        keys = {"uint": ("kind", "bits"), "binary": ("kind",), "ternary": ("kind",)}.get(
+            element.kind, ("kind", "bits", "lsb_exponent")
+        )
     return {key: getattr(element, key) for key in keys}
 
 

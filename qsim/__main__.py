@@ -1,0 +1,5 @@
+"""`python -m qsim` is `qsim`."""
+
+from qsim.cli import main
+
+main()

@@ -1,0 +1,93 @@
+"""What the commands share: errors in one line, files written whole or not at all, numbers as text."""
+
+from __future__ import annotations
+
+import json
+import os
+import zlib
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from decimal import Context, Decimal, Inexact
+from fractions import Fraction
+from pathlib import Path
+from typing import IO, Any
+from zipfile import BadZipFile
+
+import click
+
+USER_ERRORS = (ValueError, TypeError, OSError, EOFError, MemoryError, OverflowError, BadZipFile, zlib.error)
+
+
+class UserError(click.ClickException):
+    """Bad use or bad input: `Error: ...` on stderr, exit code 2."""
+
+    exit_code = 2
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Turn what a user can cause into UserError; a broken pipe is left to click."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except USER_ERRORS as error:
+        raise UserError(error_text(error)) from error
+
+
+def error_text(error: BaseException) -> str:
+    """The message of an exception, with the file of an OSError and the kind of one that says nothing."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error) or type(error).__name__
+
+
+@contextmanager
+def written(*paths: Path) -> Iterator[tuple[IO[bytes], ...]]:
+    """Open files beside `paths` and move all of them into place only when everything has been written."""
+    parts = [path.with_name(f".{path.name}.{os.getpid()}.part") for path in paths]
+    with ExitStack() as stack:
+        files = []
+        for path, part in zip(paths, parts, strict=True):
+            if path.is_dir():
+                raise ValueError(f"{path}: is a folder; a file is needed")
+            if not path.parent.is_dir():
+                raise ValueError(f"{path}: no folder {path.parent}")
+            stack.callback(_remove, part)
+            files.append(stack.enter_context(part.open("xb")))
+        yield tuple(files)
+        for file in files:
+            file.flush()
+            os.fsync(file.fileno())  # a full disk is an error here, before anything is replaced
+        for path, part in zip(paths, parts, strict=True):
+            part.replace(path)
+
+
+def _remove(part: Path) -> None:
+    with suppress(FileNotFoundError):
+        part.unlink()
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on stdout."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def print_table(rows: list[list[Any]], headers: list[str], **how: Any) -> None:
+    """A table on stdout; cells stand as they are."""
+    from tabulate import tabulate
+
+    click.echo(tabulate(rows, headers=headers, disable_numparse=True, **how))
+
+
+def number_text(value: Fraction | str) -> str:
+    """A value in decimal: exact where 17 digits hold it, else 9 digits after `~`."""
+    if isinstance(value, str):
+        return value
+    for digits, mark in ((17, ""), (9, "~")):
+        context = Context(prec=digits)
+        context.traps[Inexact] = False
+        number = context.divide(Decimal(value.numerator), Decimal(value.denominator))
+        if mark or not context.flags[Inexact]:
+            break
+    return f"{mark}{number.normalize(context):g}"
