@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from fractions import Fraction
 from math import prod
 
-from qsim.reference.encode import Encoded
 from qsim.reference.groups import scale_indices
 from qsim.reference.numbers import FLOAT64, Real, multiply, power, round_to_float, sign_of
+from qsim.reference.tensor import Encoded
 from qsim.spec.format import Format
 from qsim.spec.geometry import Geometry
 from qsim.spec.number import FLOAT32, Element

@@ -2,105 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from fractions import Fraction
-from functools import cached_property
 from math import prod
 
-from qsim.reference.groups import members, scale_indices
+from qsim.reference.choose import choose_scales, choose_zero_points
 from qsim.reference.numbers import Real, divide, fl32, multiply, power, round_to_float, round_to_integer
-from qsim.reference.scaling import (
-    FLOAT32_ABS,
-    absmax_scale,
-    affine_scale,
-    affine_zero_point,
-    binary_scale,
-    block_exponent,
-    exponent_field,
-    microexponent,
-    nvfp4_block_scale,
-    nvfp4_tensor_scale,
-    ocp_scale,
-    ternary_kept,
-    ternary_scale,
-    vsq_channel_scale,
-    vsq_vector_scale,
-)
+from qsim.reference.scaling import ternary_kept
+from qsim.reference.tensor import Encoded, Tensor, cleaned, finite
 from qsim.spec.format import Format
 from qsim.spec.geometry import Geometry
-from qsim.spec.number import E8M0_NAN, FLOAT32
+from qsim.spec.number import E8M0_NAN
 from qsim.spec.options import Options
-
-FLOAT32_INF = 0x7F800000
-FLOAT32_MAX = 0x7F7FFFFF
-SIGN = 0x80000000
-E8M0_FAMILIES = ("microexponent", "ocp")
-
-
-@dataclass(frozen=True)
-class Encoded:
-    """Codes in C order of the shape; each scale level's codes in C order of its shape, finest first; zero points or None."""
-
-    codes: list[int]
-    scales: tuple[list[int], ...] = ()
-    zero_point: list[int] | None = None
-
-
-@dataclass(frozen=True)
-class Tensor:
-    """What the rules look at: finite float32 bits (a plain float's may be anything) and who shares which scale."""
-
-    geometry: Geometry
-    options: Options
-    bits: list[int]
-
-    @property
-    def fmt(self) -> Format:
-        """The format, its granularity resolved."""
-        return self.geometry.fmt
-
-    @cached_property
-    def values(self) -> list[Real]:
-        """Exact values of the bits."""
-        return [FLOAT32.value(b) for b in self.bits]
-
-    @cached_property
-    def indices(self) -> list[list[int]]:
-        """For each level, the scale index of each element."""
-        return [scale_indices(self.geometry, level) for level in range(len(self.fmt.scales))]
-
-    @cached_property
-    def groups(self) -> list[list[list[int]]]:
-        """For each level, the elements of each scale."""
-        return [members(i, prod(s)) for i, s in zip(self.indices, self.geometry.scale_shapes, strict=True)]
-
-    def where(self, level: int, group: int) -> str:
-        """Name of a group, for an error."""
-        return f"{self.fmt.name}: scale level {level}, group {group} of shape {self.geometry.scale_shapes[level]}"
-
-    def bits_of(self, level: int, group: int) -> list[int]:
-        """The bits of a group."""
-        return [self.bits[i] for i in self.groups[level][group]]
-
-    def values_of(self, level: int, group: int) -> list[Fraction]:
-        """The values of a group, which are finite in a format with scales."""
-        return [finite(self.values[i]) for i in self.groups[level][group]]
-
-    def amax(self, level: int, group: int) -> Fraction:
-        """The largest magnitude of a group; 0 for an empty one."""
-        return max(map(abs, self.values_of(level, group)), default=Fraction(0))
-
-    def outer(self, group: int) -> int:
-        """Index of the level 1 scale over a group of level 0."""
-        elements = self.groups[0][group]
-        return self.indices[1][elements[0]] if elements else 0  # only channels of an empty tensor are empty
-
-
-def finite(value: Real) -> Fraction:
-    """The value, which is known to be a Fraction."""
-    assert isinstance(value, Fraction), value
-    return value
 
 
 def encode(
@@ -125,15 +38,12 @@ def encode(
     if len(bits) != geometry.size:
         raise ValueError(f"{len(bits)} values for shape {geometry.shape}; allowed: {geometry.size}")
     words = _checked_words(words, geometry, options)
-    tensor, nan_blocks = _cleaned(list(map(int, bits)), geometry, options)
+    tensor, nan_blocks = cleaned(list(map(int, bits)), geometry, options)
     chosen = choose_scales(tensor) if scales is None else _held_scales(scales, geometry)
     for block in nan_blocks:
         chosen[-1][block] = E8M0_NAN
     zeros = _zero_points(tensor, chosen, zero_point)
     return Encoded(element_codes(tensor, chosen, zeros, words), tuple(chosen), zeros)
-
-
-# --- input ---
 
 
 def _checked_words(words: Sequence[int] | None, geometry: Geometry, options: Options) -> list[int]:
@@ -156,122 +66,10 @@ def _held_scales(scales: Sequence[Sequence[int]], geometry: Geometry) -> list[li
         if len(codes) != prod(shape):
             raise ValueError(f"scale level {level} has {len(codes)} codes; allowed: {prod(shape)}, of shape {shape}")
         for i, code in enumerate(codes):
-            if scale.value(code) in ("nan", "inf", "-inf") and scale.kind == "float":
-                raise ValueError(f"scale level {level}, group {i}: code {code:#x} is {scale.value(code)}; allowed: finite scales")
+            value = scale.value(code)
+            if scale.kind == "float" and code > scale.float_type.max_code:
+                raise ValueError(f"scale level {level}, group {i}: code {code:#x} is {value}; allowed: finite, sign bit 0 (S9)")
     return held
-
-
-def _cleaned(bits: list[int], geometry: Geometry, options: Options) -> tuple[Tensor, list[int]]:
-    """Rule S7 and the option `subnormals`: the bits to encode, NaN blocks emptied, and the indices of those blocks."""
-    family = geometry.fmt.family
-    if family == "float":
-        if geometry.fmt.element.nan_code is None:
-            _refuse(bits, geometry.fmt, lambda b: b & FLOAT32_ABS > FLOAT32_INF, "NaN", "R3")
-        return Tensor(geometry, options, bits), []
-    if family not in E8M0_FAMILIES or options.nonfinite == "error":
-        _refuse(bits, geometry.fmt, is_special, "NaN or infinite", "S7")
-    if options.nonfinite == "saturate":
-        bits = [b - 1 if b & FLOAT32_ABS == FLOAT32_INF else b for b in bits]  # one below Inf stands the largest finite
-    if options.subnormals == "flush":
-        bits = [b & SIGN if exponent_field(b) == 0 else b for b in bits]
-    nan_blocks = []
-    for block, elements in enumerate(Tensor(geometry, options, bits).groups[-1] if family in E8M0_FAMILIES else []):
-        if any(is_special(bits[i]) for i in elements):
-            nan_blocks.append(block)
-            for i in elements:
-                bits[i] = 0
-    return Tensor(geometry, options, bits), nan_blocks
-
-
-def is_special(bits: int) -> bool:
-    """NaN or Inf."""
-    return exponent_field(bits) == 255
-
-
-def _refuse(bits: list[int], fmt: Format, refused: Callable[[int], bool], what: str, rule: str) -> None:
-    found = [i for i, b in enumerate(bits) if refused(b)]
-    if found:
-        raise ValueError(
-            f"{len(found)} {what} value(s), first at flat index {found[0]}; {fmt.name} has no code for it (rule {rule})"
-        )
-
-
-# --- scales ---
-
-
-def choose_scales(t: Tensor) -> list[list[int]]:
-    """The scale codes of every level, finest first."""
-    return SCALE_RULES[t.fmt.family](t) if t.fmt.scales else []
-
-
-def _microexponent(t: Tensor) -> list[list[int]]:
-    blocks = [block_exponent(t.bits_of(-1, b)) for b in range(len(t.groups[-1]))]
-    if len(t.groups) == 1:
-        return [blocks]
-    return [[microexponent(blocks[t.outer(g)], t.bits_of(0, g)) for g in range(len(t.groups[0]))], blocks]
-
-
-def _ocp(t: Tensor) -> list[list[int]]:
-    rule, element = t.options.scale_rule, t.fmt.element
-    blocks = range(len(t.groups[0]))
-    return [[ocp_scale(max(b & FLOAT32_ABS for b in t.bits_of(0, block)), element, rule) for block in blocks]]
-
-
-def _absmax(t: Tensor) -> list[list[int]]:
-    scale, overflow = t.fmt.scales[0], t.options.scale_overflow
-    groups = range(len(t.groups[0]))
-    return [[absmax_scale(t.amax(0, g), t.fmt.element, scale, overflow, t.where(0, g)) for g in groups]]
-
-
-def _vsq(t: Tensor) -> list[list[int]]:
-    (vector, channel), element, overflow = t.fmt.scales, t.fmt.element, t.options.scale_overflow
-    channels = range(len(t.groups[1]))
-    outer = [vsq_channel_scale(t.amax(1, c), element, vector, channel, overflow, t.where(1, c)) for c in channels]
-    gamma = [finite(channel.value(code)) for code in outer]
-    inner = [vsq_vector_scale(t.amax(0, g), gamma[t.outer(g)], element, vector) for g in range(len(t.groups[0]))]
-    return [inner, outer]
-
-
-def affine_range(t: Tensor, group: int) -> tuple[Fraction, Fraction]:
-    """S6: the range of a group, widened to contain 0."""
-    values = [Fraction(0), *t.values_of(0, group)]
-    return min(values), max(values)
-
-
-def _affine(t: Tensor) -> list[list[int]]:
-    groups = range(len(t.groups[0]))
-    return [[affine_scale(*affine_range(t, g), t.fmt.element, t.fmt.scales[0], t.options, t.where(0, g)) for g in groups]]
-
-
-def _nvfp4(t: Tensor) -> list[list[int]]:
-    (block, tensor), element, overflow = t.fmt.scales, t.fmt.element, t.options.scale_overflow
-    tensors = range(len(t.groups[1]))
-    outer = [nvfp4_tensor_scale(t.amax(1, i), element, block, tensor, overflow, t.where(1, i)) for i in tensors]
-    g = [finite(tensor.value(code)) for code in outer]
-    inner = [nvfp4_block_scale(t.amax(0, b), g[t.outer(b)], element, block, t.options) for b in range(len(t.groups[0]))]
-    return [inner, outer]
-
-
-def _binary(t: Tensor) -> list[list[int]]:
-    groups = range(len(t.groups[0]))
-    return [[binary_scale(t.values_of(0, g), t.fmt.scales[0], t.options.scale_overflow, t.where(0, g)) for g in groups]]
-
-
-def _ternary(t: Tensor) -> list[list[int]]:
-    groups = range(len(t.groups[0]))
-    return [[ternary_scale(t.values_of(0, g), t.fmt.scales[0], t.options.scale_overflow, t.where(0, g)) for g in groups]]
-
-
-SCALE_RULES: dict[str, Callable[[Tensor], list[list[int]]]] = {
-    "microexponent": _microexponent,
-    "ocp": _ocp,
-    "absmax": _absmax,
-    "vsq": _vsq,
-    "affine": _affine,
-    "nvfp4": _nvfp4,
-    "binary": _binary,
-    "ternary": _ternary,
-}
 
 
 def _zero_points(t: Tensor, scales: list[list[int]], held: Sequence[int] | None) -> list[int] | None:
@@ -287,9 +85,7 @@ def _zero_points(t: Tensor, scales: list[list[int]], held: Sequence[int] | None)
                 f"zero_point={list(held)}; allowed: {count} integers from {element.qmin} to {element.qmax} (rule S6)"
             )
         return list(map(int, held))
-    steps = [finite(t.fmt.scales[0].value(code)) * power(element.lsb_exponent) for code in scales[0]]
-    low = [affine_range(t, g)[0] for g in range(count)]
-    return [affine_zero_point(a, step, element, t.options.arithmetic) for a, step in zip(low, steps, strict=True)]
+    return choose_zero_points(t, scales)
 
 
 # --- elements ---

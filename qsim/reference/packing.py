@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from qsim.reference.encode import Encoded
 from qsim.reference.groups import rows_along
+from qsim.reference.tensor import Encoded
 from qsim.spec.format import Format
 from qsim.spec.geometry import Geometry
 

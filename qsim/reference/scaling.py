@@ -10,6 +10,7 @@ from qsim.reference.numbers import (
     divide,
     fl32,
     fl64,
+    floor_log2,
     magnitude_code,
     one_code,
     power,
@@ -20,7 +21,6 @@ from qsim.reference.numbers import (
 from qsim.spec.number import E8M0_BIAS, FLOAT32, Element, Scale
 from qsim.spec.options import Options
 
-FLOAT32_ABS = 0x7FFFFFFF
 TERNARY_THRESHOLD = Fraction(0.7)  # the float64 number that rule B multiplies by
 
 
@@ -54,9 +54,9 @@ def ocp_scale(amax_bits: int, element: Element, rule: str) -> int:
     elif rule == "ceil":
         exponent = floor + (amax_bits & 0x7FFFFF != 0)
     elif rule == "rceil":
-        exponent = -300  # below every answer: least e with amax <= largest * 2^e
-        while amax > element.largest * power(exponent):
-            exponent += 1
+        ratio = amax / element.largest
+        exponent = floor_log2(ratio)  # 2^exponent <= ratio: least exponent, or one below it
+        exponent += power(exponent) < ratio
     else:  # no_overflow
         exponent = floor + (_round_element(amax / power(floor), element) > element.largest)
     return min(max(exponent + E8M0_BIAS, 0), 254)
@@ -117,6 +117,8 @@ def affine_scale(low: Fraction, high: Fraction, element: Element, scale: Scale, 
 
 def affine_zero_point(low: Fraction, step: Fraction, element: Element, arithmetic: str) -> int:
     """S6: Z = clamp(half_even(qmin - rmin / S)); `step` is S times the weight of the element's last bit."""
+    if low == 0 or step == 0:  # a held scale may be 0
+        return element.qmin
     if arithmetic == "onnxruntime":
         quotient = fl32(divide(low, step))
         offset = element.qmin - quotient if isinstance(quotient, Fraction) else Fraction(element.qmax)
