@@ -30,7 +30,7 @@ CHOICES: dict[str, tuple[tuple[Any, ...], tuple[str, ...], str]] = {
     "random_bits": (tuple(range(1, MAX_RANDOM_BITS + 1)), tuple(f for f in FAMILIES if f not in ("ternary",)), "R2"),
     "scale_rule": (SCALE_RULES, ("ocp",), "S3"),
     "narrow_range": ((True, False), ("absmax", "vsq", "ocp"), "S3, S4"),
-    "division": (("exact", "reciprocal"), ("absmax", "affine"), "S4"),
+    "division": (("exact", "reciprocal", "float32"), ("absmax", "affine"), "S4"),
     "order": (("requantize", "float_first"), ("vsq",), "S5"),
     "subnormals": (("keep", "flush"), ("microexponent", "ocp"), "S2"),
     "nonfinite": (("nan_block", "saturate", "error"), ("microexponent", "ocp"), "S7"),

@@ -1,0 +1,121 @@
+"""Binary and ternary (rule B): signs or thresholds, with alpha an exact mean rounded once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qsim.codec.frame import Frame, segment_frame
+from qsim.codec.qtensor import QTensor
+from qsim.codec.threads import pieces, run
+
+Array = NDArray[Any]
+NONFINITE = 1
+
+
+def encode(q: QTensor, x: NDArray[np.float32], words: NDArray[np.int64], given: bool) -> int:
+    """Fill q from x (axis moved last); 1 where an input is not finite."""
+    from qsim.kernels import encode as kernels
+
+    if not np.isfinite(x).all():
+        return NONFINITE
+    frame, pad = _frame(q)
+    values = _padded(x, q, pad)
+    rows = values.reshape(frame.rows, frame.length)
+    counts = _counts(q, frame, pad)
+    codes = np.empty(rows.shape, np.uint8)
+    ternary = q.format.family == "ternary"
+    alphas = np.empty(0)
+    thresholds = np.zeros(0)
+    if not given or ternary:
+        sums, _ = _sums(rows, frame, np.full(frame.segments, -1.0))
+        means = np.array([s / n if n else 0.0 for s, n in zip(sums, counts, strict=True)])
+        thresholds, alphas = 0.7 * means, means
+        if ternary:
+            kept, number = _sums(rows, frame, thresholds)
+            alphas = np.array([s / n if n else 1.0 for s, n in zip(kept, number, strict=True)])
+    if not given:
+        q.scales_moved[0].reshape(-1)[:] = _alpha_codes(q, alphas, sums)
+    if ternary:
+        run(lambda r, c: kernels.encode_ternary(rows[r, c], codes[r, c], thresholds, frame.segment[r]), pieces(*rows.shape))
+    else:
+        w = _padded(words, q, pad).reshape(rows.shape) if words.size else np.zeros((0, 0), np.int64)
+        u = rows.view(np.uint32)
+        r_bits = q.options.random_bits
+
+        def signs(r: slice, c: slice) -> int:
+            return int(kernels.encode_binary(rows[r, c], u[r, c], codes[r, c], r_bits, w[r, c] if w.size else w))
+
+        run(signs, pieces(*rows.shape))
+    if pad is None:
+        frame.restore(codes, q.codes_moved)
+        if not frame.swap:
+            q.codes_moved[...] = codes.reshape(q.codes_moved.shape)
+    else:
+        q.codes_moved[...] = codes.reshape(*q.codes_moved.shape[:-1], -1)[..., : q.codes_moved.shape[-1]]
+    return 0
+
+
+def _frame(q: QTensor) -> tuple[Frame, int | None]:
+    """Rows of one scale each; for groups of k, one row a group with a partial last one padded to k."""
+    k = q.format.scales[0].group
+    if not isinstance(k, int):
+        return segment_frame(q.geometry), None
+    n = q.scales_moved[0].size
+    return Frame(q.geometry, n, k, np.arange(n), n), k
+
+
+def _padded(a: Array, q: QTensor, pad: int | None) -> Array:
+    if pad is None:
+        frame = segment_frame(q.geometry)
+        return frame.view(a.reshape(q.geometry.moved_shape))
+    extra = -q.geometry.length % pad
+    a = a.reshape(q.geometry.moved_shape)
+    return np.pad(a, [(0, 0)] * (a.ndim - 1) + [(0, extra)]) if extra else a
+
+
+def _counts(q: QTensor, frame: Frame, pad: int | None) -> list[int]:
+    if pad is None:
+        return [q.geometry.size // max(frame.segments, 1)] * frame.segments
+    per_row = [min(pad, q.geometry.length - i) for i in range(0, q.geometry.length, pad)]
+    return per_row * q.geometry.rows
+
+
+def _sums(rows: Array, frame: Frame, thresholds: NDArray[np.float64]) -> tuple[list[float], list[int]]:
+    """Sum (correctly rounded to float64, as math.fsum) and number of the |x| > threshold of each segment."""
+    from qsim.kernels import stats
+
+    u = rows.view(np.uint32)
+
+    def task(r: slice, c: slice) -> list[tuple[int, Array, int]]:
+        found = []
+        for i in range(r.start, r.stop):
+            bins = np.zeros(256, np.int64)
+            s = int(frame.segment[i])
+            found.append((s, bins, stats.magnitude_sum(u[i, c], thresholds[s], bins)))
+        return found
+
+    totals, counts = [0] * frame.segments, [0] * frame.segments
+    for found in run(task, pieces(*rows.shape)):
+        for s, bins, n in found:
+            counts[s] += n
+            for field in np.flatnonzero(bins):
+                totals[s] += int(bins[field]) << max(int(field) - 1, 0)
+    return [t / (1 << 149) for t in totals], counts
+
+
+def _alpha_codes(q: QTensor, alphas: NDArray[np.float64], sums: list[float]) -> Array:
+    """Alpha once to its float type; a zero group has scale 0 (binary) or 1.0 (ternary), another never 0 (rule S9)."""
+    from qsim.codec.lower import float_values
+    from qsim.kernels import scale as sc
+
+    t = q.format.scales[0].float_type
+    empty = 0 if q.format.family == "binary" else (1 - t.emin) << t.mantissa_bits
+    codes = np.empty(alphas.size, q.scales_moved[0].dtype)
+    for i, alpha in enumerate(alphas):
+        code = sc.float_scale(float(alpha), t.mantissa_bits, t.emin, t.max_code, 1) if sums[i] > 0 else empty
+        codes[i] = code
+    assert np.isfinite(float_values(codes, t)).all()
+    return codes
