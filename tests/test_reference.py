@@ -423,6 +423,7 @@ def test_reciprocal_division_differs_at_a_tie():
         exact, chained = Fraction(float(x)) / Fraction(float(s)), x * (F32(1) / s)
         assert integers(enc([x], "int8", scales=held), "int8") == [round(exact)]
         assert integers(enc([x], "int8", scales=held, options={"division": "reciprocal"}), "int8") == [int(np.rint(chained))]
+        assert integers(enc([x], "int8", scales=held, options={"division": "float32"}), "int8") == [int(np.rint(x / s))]
 
 
 def test_scale_of_zero_tiny_and_huge_groups():
@@ -520,11 +521,20 @@ def test_nvfp4_float32_chains_equal_numpy(arithmetic):
     g = F32(Fraction(float(np.abs(x).max())) / 2688)
     assert e.scales[1] == [int(g.view(np.uint32))]
     blocks = np.abs(x.reshape(-1, 16)).max(1)
-    s = (blocks / F32(6) / g).astype(ml_dtypes.float8_e4m3fn)
+    ratios = {"modelopt": blocks / (F32(6) * g), "torchao": blocks / F32(6) / g}
+    s = ratios[arithmetic].astype(ml_dtypes.float8_e4m3fn)
     assert e.scales[0] == s.view(np.uint8).tolist()
     wide = np.repeat(s.astype(F32), 16)
     ratio = x / (wide * g) if arithmetic == "modelopt" else x * (F32(1) / g / wide)
     assert e.codes == np.clip(ratio, -6, 6).astype(ml_dtypes.float4_e2m1fn).view(np.uint8).tolist()
+
+
+def test_nvfp4_zero_blocks_and_lost_ratios_of_the_chains():
+    x = np.zeros(48, F32)
+    x[0], x[16] = 3e38, 1e-20  # 1e-20 / fl32(6 * 1.1e35) is below float32: modelopt takes 1.0
+    scales = {a: enc(x, "nvfp4", options={"arithmetic": a}).scales[0] for a in ("exact", "modelopt", "torchao")}
+    assert scales == {"exact": [0x7E, 1, 0x38], "modelopt": [0x7E, 0x38, 0x38], "torchao": [0x7E, 1, 1]}
+    assert enc(x, "nvfp4", options={"arithmetic": "torchao", "min_scale": "normal"}).scales[0] == [0x7E, 8, 8]
 
 
 # --- B: binary and ternary ---

@@ -128,7 +128,7 @@ def quotient(value: Real, parts: Sequence[Real], t: Tensor) -> Real:
         return fl32(divide(value, fl32(exact)))
     if t.options.division == "reciprocal":
         return fl32(multiply(value, fl32(divide(one, exact))))
-    if t.options.arithmetic == "onnxruntime":
+    if t.options.arithmetic == "onnxruntime" or t.options.division == "float32":
         return fl32(divide(value, exact))
     return divide(value, exact)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from fractions import Fraction
 
 from qsim.reference.numbers import (
@@ -138,14 +138,19 @@ def nvfp4_tensor_scale(amax: Fraction, element: Element, block: Scale, tensor: S
 def nvfp4_block_scale(amax: Fraction, g: Fraction, element: Element, block: Scale, options: Options) -> int:
     """S8: amax_block / (6 * g), once to E4M3, saturating, at least the smallest (or smallest normal) positive value."""
     kind = block.float_type
-    if amax == 0:
+    ratio = NVFP4_RATIOS[options.arithmetic](amax, element.largest, g)
+    if ratio == 0 and options.arithmetic != "torchao":  # S9: an all-zero block, and a ratio that modelopt's float32 loses
         return one_code(kind)
-    if options.arithmetic == "exact":
-        value: Real = divide(amax, element.largest * g)
-    else:
-        value = fl32(divide(fl32(amax / element.largest), g))
     least = magnitude_code(power(kind.emin), kind) if options.min_scale == "normal" else 1
-    return max(round_to_float(value, kind, saturate=True), least)
+    return max(round_to_float(ratio, kind, saturate=True), least)
+
+
+#: amax_block / (largest * g), exactly or as a stack chains it in float32.
+NVFP4_RATIOS: dict[str, Callable[[Fraction, Fraction, Fraction], Real]] = {
+    "exact": lambda amax, largest, g: divide(amax, largest * g),
+    "modelopt": lambda amax, largest, g: fl32(divide(amax, fl32(largest * g))),
+    "torchao": lambda amax, largest, g: fl32(divide(fl32(amax / largest), g)),
+}
 
 
 def mean_of_magnitudes(values: list[Fraction]) -> Fraction:
