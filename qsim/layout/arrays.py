@@ -16,8 +16,8 @@ def to_arrays(q: QTensor) -> dict[str, Array]:
     arrays = {"element": q.codes_moved, **{f"scale{i}": a for i, a in enumerate(q.scales_moved)}}
     arrays = {name: _fill(a, *_row(name, geometry)) for name, a in arrays.items()}
     if q.zero_point is not None:
-        moved = _move_last(q.zero_point, geometry).ravel()
-        arrays["zero_point"] = (moved & ((1 << q.format.element.bits) - 1)).astype(unsigned_dtype(q.format.element.bits))
+        bits = q.format.element.bits
+        arrays["zero_point"] = (q.zero_point & ((1 << bits) - 1)).astype(unsigned_dtype(bits)).reshape(-1)
     return arrays
 
 
@@ -44,7 +44,7 @@ def from_arrays(arrays: dict[str, Array], geometry: Geometry, shape: tuple[int, 
         if isinstance(s.group, int):
             scale_shape = (*geometry.moved_shape[:-1], geometry.groups_per_row(s.group))
         scales.append(_cut(f"scale{i}", arrays, geometry).reshape(scale_shape))
-    zero_point = _zero_point(arrays["zero_point"], geometry) if fmt.zero_point else None
+    zero_point = _integers(arrays["zero_point"], geometry).reshape(scales[0].shape) if fmt.zero_point else None
     return QTensor(fmt, shape, geometry, codes, tuple(scales), zero_point)
 
 
@@ -95,19 +95,9 @@ def _check_codes(elements: Array, geometry: Geometry) -> None:
     )
 
 
-def _zero_point(codes: Array, geometry: Geometry) -> Array:
-    """Zero points as signed integers, the shape of `scales[0]`."""
-    element, shape = geometry.fmt.element, geometry.scale_shapes[0]
-    integers = codes.astype(np.int32)
+def _integers(codes: Array, geometry: Geometry) -> Array:
+    """Codes of zero points as int32."""
+    element, integers = geometry.fmt.element, codes.astype(np.int32)
     if element.kind == "int":
         integers -= (integers >> (element.bits - 1)) << element.bits
-    if not isinstance(geometry.fmt.scales[0].group, int):
-        return integers.reshape(shape)
-    moved = shape[: geometry.axis] + shape[geometry.axis + 1 :] + (shape[geometry.axis],)
-    return np.ascontiguousarray(np.moveaxis(integers.reshape(moved), -1, geometry.axis))
-
-
-def _move_last(zero_point: Array, geometry: Geometry) -> Array:
-    """Zero points in the order of the words."""
-    grouped = isinstance(geometry.fmt.scales[0].group, int)
-    return np.moveaxis(zero_point, geometry.axis, -1) if grouped else zero_point
+    return integers
