@@ -116,7 +116,7 @@ def integer_code(q, sign, zero_point, p):
 def encode_element(u, x, step, zero_point, p, add, word):
     """Code of one finite float32: u its bits (int64), x its value."""
     op, num, S, es, factor = step
-    if op != EXACT:
+    if op != EXACT and x != 0:  # 0 is 0, also times an infinite reciprocal
         t = x * factor if op == MULTIPLY else x / factor
         u = np.int64(np.float32(t).view(np.uint32))
         es = np.int64(0)
