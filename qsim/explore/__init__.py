@@ -1,1 +1,1 @@
-"""explore"""
+"""Metrics, the tensors of files, the embedded network, and tables that compare formats."""

@@ -8,7 +8,7 @@ overflow nor vanish.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 if TYPE_CHECKING:
     from qsim.codec.qtensor import QTensor
-    from qsim.spec import Format, Options
+    from qsim.spec import Element, Format, Options
 
 Array = NDArray[Any]
 CHUNK = 1 << 14
@@ -34,10 +34,10 @@ class Metrics:
     cosine: sum x*y / sqrt(sum x^2 * sum y^2); 1 where both are all zero (or empty), 0 where one is.
     zeroed: share of the elements with x != 0 and y = 0.
     saturated: share of the elements that the format could not reach: the code is the largest or the smallest of its
-        element type (with narrow_range: -qmax), and x lies beyond the value y that this code has in its group; or a
-        finite x took the code of Inf or NaN. None without a QTensor.
-    A NaN in x or y, and an infinity met by the same infinity, make the first four NaN; a finite x met by an infinity
-    makes sqnr -inf and mse and max_error inf.
+        element type (with narrow_range: -qmax), and x lies beyond the value y that this code has in its group, be it by
+        less than half a step; or a finite x took the code of Inf or NaN. None without a QTensor.
+    A NaN in x or y, and an infinity met by the same infinity, make the first four NaN. Where y is infinite and x finite,
+    sqnr is -inf, mse and max_error are inf and cosine is NaN; where x is infinite, sqnr is NaN.
     """
 
     sqnr: float
@@ -61,7 +61,7 @@ class Sums:
     zeroed: int = 0
     saturated: int = 0
     size: int = 0
-    coded: bool = field(default=True)
+    coded: bool = True
 
     def add(self, x: ArrayLike, y: ArrayLike, q: QTensor | None = None) -> None:
         """Add a piece: x, its decoded values y and, for the share of saturated elements, its QTensor."""
@@ -121,32 +121,38 @@ class Sums:
 
 def metrics(x: ArrayLike, y: ArrayLike, *, q: QTensor | None = None) -> Metrics:
     """Distance of y from x; with the QTensor that y was decoded from also the share of saturated elements."""
-    sums = Sums(coded=q is not None)
+    sums = Sums()
     sums.add(x, y, q)
     return sums.metrics()
 
 
 def is_saturated(x: Array, y: Array, codes: Array, fmt: Format, options: Options) -> NDArray[np.bool_]:
     """Elements that the format could not reach: see Metrics.saturated."""
+    from qsim.codec.lower import integer_range
+
     element = fmt.element
+    beyond = np.zeros(x.shape, bool)
     if element.is_float:
         sign = 1 << (element.bits - 1)
         top, bottom = element.max_code, element.max_code | sign
         beyond = ((codes & (sign - 1)) > element.max_code) & np.isfinite(x)
     else:
-        narrow = options.narrow_range and fmt.family in ("absmax", "vsq", "ocp")
-        mask = (1 << element.bits) - 1
-        top = 1 if element.kind == "binary" else element.qmax
-        bottom = 0 if element.kind in ("binary", "uint") else (-element.qmax if narrow else element.qmin) & mask
-        if element.kind == "sign_magnitude":
-            bottom = mask
-        beyond = np.zeros(x.shape, bool)
-    return ((codes == top) & (x > y)) | ((codes == bottom) & (x < y)) | beyond
+        bottom, top = (_code(value, element) for value in integer_range(fmt, options))
+    return np.asarray(((codes == top) & (x > y)) | ((codes == bottom) & (x < y)) | beyond)
+
+
+def _code(value: int, element: Element) -> int:
+    """The bit pattern of an integer (rule P1)."""
+    if element.kind == "binary":
+        return (value + 1) // 2
+    if element.kind == "sign_magnitude" and value < 0:
+        return -value | 1 << (element.bits - 1)
+    return value & ((1 << element.bits) - 1)
 
 
 def decibel(signal: float, noise: float) -> float:
-    """10*log10(signal / noise): +inf without noise, -inf without signal, NaN where a sum is NaN."""
-    if math.isnan(signal) or math.isnan(noise):
+    """10*log10(signal / noise): +inf without noise, -inf without signal, NaN where the ratio is not defined."""
+    if math.isnan(signal) or math.isnan(noise) or math.isinf(signal):
         return math.nan
     if noise == 0:
         return math.inf

@@ -76,18 +76,21 @@ def patches(x: NDArray[np.float32]) -> NDArray[np.float32]:
     return windows.transpose(0, 2, 3, 1, 4, 5).reshape(n * h * w, c * 9)
 
 
-def fixed_point(x: Array, bits: int) -> tuple[NDArray[np.float64], float]:
+def fixed_point(x: NDArray[np.float32], bits: int) -> tuple[NDArray[np.float64], float]:
     """Integers of at most 2^bits, as float64, and their step, a power of two; Inf and NaN stay."""
-    wide = x.astype(np.float64)
-    finite = wide if np.isfinite(np.sum(wide)) else wide[np.isfinite(wide)]
-    top = float(np.max(np.abs(finite), initial=0.0))
+    top = max(float(np.max(x, initial=0.0)), -float(np.min(x, initial=0.0)))
+    if not np.isfinite(top):
+        top = float(np.max(np.abs(x), initial=0.0, where=np.isfinite(x)))
     step = float(np.exp2(np.frexp(top)[1] - bits))
-    return np.rint(wide / step), step
+    wide = x.astype(np.float64)
+    wide *= 1 / step
+    return np.rint(wide, out=wide), step
 
 
-def product(a: Array, w: Array) -> NDArray[np.float64]:
-    """a @ w.T, the same bits for any order of summation, hence for any number of BLAS threads and any machine.
+def product(a: NDArray[np.float32], w: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Rows of a times rows of w (a @ w.T), with sums that do not depend on their order.
 
+    The result has the same bits for any number of BLAS threads and on any machine.
     Both operands are rounded to integers of b bits relative to their largest magnitude, with K * 2^(2b) <= 2^53: every
     product and every partial sum is an integer that float64 holds exactly. With K <= 512, b = 22: finer than float16.
     """
@@ -129,9 +132,9 @@ def forward(network: Network, fake: Fake | None = None) -> NDArray[np.float32]:
     return x
 
 
-def layer_operands(network: Network) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
-    """(weight matrix, input rows) of every layer of the float32 network: what a format has to represent."""
-    found, x = [], network.images
+def layer_operands(network: Network, images: int) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+    """(weight matrix, input rows) of every layer of the float32 network for its first images: what a format has to hold."""
+    found, x = [], network.images[:images]
     for layer in network.layers:
         found.append((layer.matrix, operands(layer, x)))
         x = run_layer(layer, x)

@@ -1,0 +1,93 @@
+"""Rows of a sweep as text: a table for people, JSON and CSV for programs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from qsim.explore.sweep import Row
+
+#: Larger is better: sorted from the top. Every other column is sorted from the bottom.
+DESCENDING = ("sqnr", "cosine", "weight_sqnr", "activation_sqnr", "top1")
+
+
+def _text(value: Any) -> str:
+    return "x".join(map(str, value)) or "scalar" if isinstance(value, list) else str(value)
+
+
+def _decibel(value: float) -> str:
+    return f"{value:.2f}"
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.2f} %"
+
+
+def _short(value: float) -> str:
+    return f"{value:.4g}"
+
+
+Column = tuple[str, str, Callable[[Any], str]]
+#: (key, heading, how a value is written)
+FILE_TABLE: tuple[Column, ...] = (
+    ("tensor", "tensor", _text),
+    ("shape", "shape", _text),
+    ("view", "seen as", _text),
+    ("axis", "blocks along axis", str),
+    ("format", "format", str),
+    ("effective_bits", "effective bits", _short),
+    ("bits_per_element", "stored bits", _short),
+    ("bytes", "bytes", str),
+    ("sqnr", "SQNR dB", _decibel),
+    ("max_error", "max error", _short),
+    ("zeroed", "zeroed", _percent),
+    ("saturated", "saturated", _percent),
+    ("error", "note", str),
+)
+NETWORK_TABLE: tuple[Column, ...] = (
+    ("format", "format", str),
+    ("effective_bits", "effective bits", _short),
+    ("weight_bits_per_element", "stored bits", _short),
+    ("weight_bytes", "weight bytes", str),
+    ("weight_sqnr", "weight SQNR dB", _decibel),
+    ("activation_sqnr", "activation SQNR dB", _decibel),
+    ("top1", "top-1", _percent),
+    ("error", "note", str),
+)
+
+
+def table_cells(rows: Sequence[Row], columns: Sequence[Column]) -> tuple[list[str], list[list[str]]]:
+    """Headings and cells; a column without any value is left out."""
+    used = [column for column in columns if any(row[column[0]] is not None for row in rows)]
+    cells = [["" if row[key] is None else write(row[key]) for key, _, write in used] for row in rows]
+    return [heading for _, heading, _ in used], cells
+
+
+def sort_rows(rows: Sequence[Row], key: str) -> list[Row]:
+    """Best first, by one column; rows without a number there come last."""
+    sign = -1 if key in DESCENDING else 1
+
+    def place(row: Row) -> tuple[int, Any]:
+        value = row[key]
+        if value is None or (isinstance(value, float) and math.isnan(value)):
+            return 1, 0
+        return 0, sign * value if isinstance(value, int | float) else value
+
+    return sorted(rows, key=place)
+
+
+def json_rows(rows: Sequence[Row]) -> list[Row]:
+    """Rows that JSON can hold: infinities and NaN become the texts "inf", "-inf" and "nan"."""
+    return [{key: str(v) if isinstance(v, float) and not math.isfinite(v) else v for key, v in row.items()} for row in rows]
+
+
+def csv_text(rows: Sequence[Row], columns: Sequence[str]) -> str:
+    """One line a row under a line of names; floats with all their digits, shapes as 16x9."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(["" if row[key] is None else _text(row[key]) for key in columns] for row in rows)
+    return out.getvalue()
