@@ -9,6 +9,8 @@ import click
 from qsim.cli.common import print_json, print_table
 from qsim.spec import format_names, load_format
 
+LONG = ("source", "evidence", "differs")  # sentences, printed after the table
+
 
 @click.command()
 @click.argument("what", type=click.Choice(["formats", "conventions"]))
@@ -24,9 +26,12 @@ def command(what: str, as_json: bool) -> None:
     rows = format_rows() if what == "formats" else convention_rows()
     if as_json:
         print_json(rows)
-    else:
-        headers = list(rows[0])
-        print_table([[row[h] for h in headers] for row in rows], [h.replace("_", " ") for h in headers], maxcolwidths=72)
+        return
+    columns = [key for key in rows[0] if key not in LONG]
+    print_table([[row[key] for key in columns] for row in rows], [key.replace("_", " ") for key in columns], maxcolwidths=72)
+    if what == "conventions":
+        for name, row in {row["name"]: row for row in rows}.items():
+            click.echo(f"\n{name}: {row['source']}\n  evidence: {row['evidence']}\n  differs: {row['differs']}")
 
 
 def format_rows() -> list[dict[str, Any]]:
@@ -46,5 +51,17 @@ def format_rows() -> list[dict[str, Any]]:
 
 
 def convention_rows() -> list[dict[str, Any]]:
-    """One row a convention."""
-    raise NotImplementedError
+    """One row a convention and a family (or format) that it speaks of."""
+    from qsim.codec.conventions import TEXTS, conventions
+
+    return [
+        {
+            "name": name,
+            "applies_to": scope,
+            "sets": ", ".join(f"{option}={value}" for option, value in options.items()) or "the defaults",
+            **{text: table[text] for text in TEXTS},
+        }
+        for name, table in sorted(conventions().items())
+        for scope, options in table.items()
+        if scope not in TEXTS
+    ]

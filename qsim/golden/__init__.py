@@ -1,1 +1,1 @@
-"""golden"""
+"""Golden vectors: written by the reference, checked against kernels and reference, element and block level."""

@@ -1,0 +1,154 @@
+"""`qsim golden`: write golden vectors from the reference, or check that kernels and reference reproduce them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from qsim.cli.common import print_json, print_table, written
+from qsim.spec import Format, format_names, load_format
+
+if TYPE_CHECKING:
+    from qsim.golden.check import Mismatch
+    from qsim.golden.vectors import GoldenFile
+
+T = TypeVar("T")
+SHOWN = 20  # mismatches printed in full
+
+
+@click.group()
+def command() -> None:
+    """Golden vectors: element and block level, checked in under golden/.
+
+    \b
+    Example:
+      qsim golden check
+      qsim golden write mx9 --check-only
+    """  # noqa: D301
+
+
+@command.command()
+@click.argument("names", nargs=-1, metavar="[NAME_OR_TOML]...")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder to write to, instead of the checked-in one.")
+@click.option("--check-only", is_flag=True, help="Write nothing; exit 1 if a file would change.")
+def write(names: tuple[str, ...], out: Path | None, check_only: bool) -> None:
+    """Write the vectors of the formats named (all of the catalogue unless named), from the reference only.
+
+    Each file is read back and checked against reference and kernels first. If that fails, the candidate
+    stands beside the file as FILE.rej, the file is as it was, and the exit code is 1.
+
+    \b
+    Example:
+      qsim golden write
+      qsim golden write my_format.toml --out vectors
+    """  # noqa: D301
+    from qsim.golden.generate import generate, levels_of
+    from qsim.golden.vectors import golden_path
+
+    jobs = [(fmt, level) for fmt in map(load_format, names or format_names()) for level in levels_of(fmt)]
+    changed, rejected = [], []
+    for fmt, level in _progress(jobs, "writing"):
+        path = golden_path(out, level, fmt.name)
+        file = generate(fmt, level)
+        text = file.text()
+        before = path.read_text() if path.exists() else None
+        if check_only:
+            changed += [str(path)] if text != before else []
+        elif problem := self_check(text, fmt):
+            rejected.append(f"{path}.rej: {problem}")
+            _save(path.with_name(path.name + ".rej"), text)
+        elif text != before:
+            changed.append(str(path))
+            _save(path, text)
+    for line in rejected:
+        click.echo(f"rejected, nothing written: {line}", err=True)
+    for line in changed:
+        click.echo(f"{'would change' if check_only else 'written'}: {line}")
+    click.echo(f"{len(jobs)} files, {len(changed)} {'would change' if check_only else 'written'}, {len(rejected)} rejected")
+    if rejected or (check_only and changed):
+        raise SystemExit(1)
+
+
+def self_check(text: str, fmt: Format) -> str:
+    """What is wrong with a candidate: its form, or a test that reference or kernels do not reproduce; else nothing."""
+    from qsim.golden.check import check_file
+    from qsim.golden.machines import Kernels, Reference
+    from qsim.golden.vectors import GoldenError, parse_golden
+
+    try:
+        file = parse_golden(text)
+    except GoldenError as error:
+        return str(error)
+    found = [m for machine in (Reference(), Kernels()) for m in check_file(file, fmt, machine)]
+    return f"{len(found)} mismatches, the first: {found[0].text()}" if found else ""
+
+
+def _save(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with written(path) as (file,):
+        file.write(text.encode())
+
+
+@command.command()
+@click.argument("names", nargs=-1, metavar="[NAME_OR_TOML]...")
+@click.option("--folder", type=click.Path(path_type=Path), help="Folder of the vectors, instead of the checked-in one.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document instead of a table.")
+def check(names: tuple[str, ...], folder: Path | None, as_json: bool) -> None:
+    """Check that the kernels and the reference of this qsim reproduce the vectors, bit for bit.
+
+    This tests qsim itself. For the outputs of a device or of RTL use `qsim verify`.
+
+    \b
+    Example:
+      qsim golden check
+      qsim golden check mx9 nvfp4 --json
+    """  # noqa: D301
+    from qsim.golden.check import check_file
+    from qsim.golden.machines import Kernels, Reference
+
+    files = load_files(names, folder)
+    rows: list[dict[str, Any]] = []
+    found: list[Mismatch] = []
+    for file, fmt in _progress(files, "checking"):
+        by_machine = {machine.name: check_file(file, fmt, machine) for machine in (Kernels(), Reference())}
+        row = {"level": file.level, "format": file.format, "tests": len(file.tests)}
+        rows.append(row | {name: len(some) for name, some in by_machine.items()} | {"verified_by": file.verified_by})
+        found += [m for some in by_machine.values() for m in some]
+    if as_json:
+        print_json({"files": rows, "mismatches": [m.table() for m in found]})
+    else:
+        headers = ["level", "format", "tests", "kernels", "reference", "verified by"]
+        print_table(
+            [[*map(str, list(row.values())[:5]), "; ".join(row["verified_by"])] for row in rows], headers, maxcolwidths=70
+        )
+        for mismatch in found[:SHOWN]:
+            click.echo(mismatch.text())
+        more = f", {len(found) - SHOWN} of them not shown" if len(found) > SHOWN else ""
+        click.echo(f"{len(rows)} files, {sum(row['tests'] for row in rows)} tests, {len(found)} mismatches{more}")
+    if found:
+        raise SystemExit(1)
+
+
+def load_files(names: tuple[str, ...], folder: Path | None) -> list[tuple[GoldenFile, Format]]:
+    """Every file of the formats named, or of the folder; ValueError names the file that cannot be trusted."""
+    from qsim.golden.generate import levels_of
+    from qsim.golden.vectors import golden_path, golden_paths, load_golden
+
+    if names:
+        return [
+            load_golden(golden_path(folder, level, fmt.name), fmt) for fmt in map(load_format, names) for level in levels_of(fmt)
+        ]
+    paths = golden_paths(folder)
+    if not paths:
+        raise ValueError(f"{folder}: no golden files; allowed: a folder with element/NAME.json and block/NAME.json")
+    return [load_golden(path) for path in paths]
+
+
+def _progress(items: list[T], what: str) -> Iterable[T]:
+    """The items, with a bar on a terminal only."""
+    from tqdm import tqdm
+
+    return tqdm(items, what, leave=False, disable=None)

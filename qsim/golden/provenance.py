@@ -1,0 +1,26 @@
+"""Who outside qsim agrees with which vectors. tests/test_golden.py proves each claim; no claim: nobody outside was asked."""
+
+from __future__ import annotations
+
+ML_DTYPES = "ml_dtypes 0.6.0: codes of the half_even tests of finite inputs inside the range"
+ML_DTYPES_ALL = "ml_dtypes 0.6.0: codes of the half_even tests"
+GFLOAT = "gfloat 0.5.2: values of the decode tests"
+NUMPY = "numpy 2.4.6 float16: all tests in half_even"
+QUARK = "AMD Quark 0.13: decoded values of the tests flagged QuarkCapture"
+ML_DTYPES_BLOCK = "ml_dtypes 0.6.0: element codes against the recorded scales, finite blocks"
+
+#: (level, format) -> claims
+VERIFIED_BY: dict[tuple[str, str], tuple[str, ...]] = {
+    ("element", "fp16"): (NUMPY,),
+    ("element", "bf16"): (ML_DTYPES_ALL,),
+    **{("element", f): (ML_DTYPES_ALL, GFLOAT) for f in ("fp8_e4m3", "fp8_e5m2", "fp6_e3m2", "fp6_e2m3", "fp4_e2m1")},
+    **{("element", f): (ML_DTYPES, GFLOAT) for f in ("mxfp8_e4m3", "mxfp8_e5m2", "mxfp6_e3m2", "mxfp6_e2m3", "mxfp4", "nvfp4")},
+    ("element", "mxint8"): (GFLOAT,),
+    **{("block", f): (QUARK,) for f in ("mx9", "mx6", "mx4")},
+    **{("block", f): (ML_DTYPES_BLOCK,) for f in ("mxfp8_e4m3", "mxfp8_e5m2", "mxfp6_e3m2", "mxfp6_e2m3", "mxfp4")},
+}
+
+
+def verified_by(level: str, name: str) -> list[str]:
+    """The claims of one file."""
+    return list(VERIFIED_BY.get((level, name), ()))
