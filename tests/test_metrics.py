@@ -29,7 +29,7 @@ def test_published_two_bit_example():
 
 @given(VECTORS)
 def test_exact_is_infinite(x):
-    """y = x: SQNR +inf, no error, cosine 1, nothing zeroed."""
+    """Where y = x: SQNR +inf, no error, cosine 1, nothing zeroed."""
     m = metrics(x, x)
     assert (m.sqnr, m.mse, m.max_error, m.zeroed, m.saturated) == (math.inf, 0.0, 0.0, 0.0, None)
     assert m.cosine == pytest.approx(1.0, abs=1e-15)
