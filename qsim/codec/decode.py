@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qsim.codec.frame import Frame, block_frame, segment_frame
+from qsim.codec.frame import Frame, block_frame, by_row, segment_frame
 from qsim.codec.lower import element_table, scale_values
 from qsim.codec.qtensor import QTensor
 from qsim.codec.threads import pieces, run
@@ -87,7 +87,7 @@ def _scale_arrays(q: QTensor, frame: Frame, dtype: np.dtype[Any]) -> tuple[Array
     for codes, scale in zip(q.scales_moved, q.format.scales, strict=True):
         values = scale_values(codes, scale).astype(dtype)
         if isinstance(scale.group, int):
-            blocks.append((values.reshape(frame.rows, -1), scale.group))
+            blocks.append((by_row(values, frame), scale.group))
         else:
             outer = values.reshape(-1, 1)
             if outer.shape[0] < frame.segments:

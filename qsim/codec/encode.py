@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from qsim.codec import low_bit
 from qsim.codec.conventions import convention_options
-from qsim.codec.frame import Frame, block_frame, segment_frame
+from qsim.codec.frame import Frame, block_frame, by_row, segment_frame
 from qsim.codec.input import as_float32, moved_rows, random_words, refuse_nonfinite
 from qsim.codec.lower import element_grid, element_params, even_half_ulp, normalized24, scale_values
 from qsim.codec.qtensor import QTensor, unsigned_dtype
@@ -192,11 +192,11 @@ def _encode_microexponent(job: Job) -> int:
 
     q, add, p = job.q, job.add, job.params
     frame = block_frame(q.geometry, flat=True)
-    shared = q.scales_moved[-1].reshape(frame.rows, -1)
+    shared = by_row(q.scales_moved[-1], frame)
     k1 = q.format.block_size
     k2 = q.format.scales[0].group if len(q.format.scales) == 2 else 0
     assert isinstance(k2, int)
-    micro = q.scales_moved[0].reshape(frame.rows, -1) if k2 else np.zeros((0, 0), np.uint8)
+    micro = by_row(q.scales_moved[0], frame) if k2 else np.zeros((0, 0), np.uint8)
     flush, nonfinite = _input_options(q.options)
     lsb = q.format.element.lsb_exponent
 
@@ -219,7 +219,7 @@ def _encode_ocp(job: Job) -> int:
     q, add, p = job.q, job.add, job.params
     e = q.format.element
     frame = block_frame(q.geometry, flat=True)
-    shared = q.scales_moved[0].reshape(frame.rows, -1)
+    shared = by_row(q.scales_moved[0], frame)
     k = q.format.block_size
     flush, nonfinite = _input_options(q.options)
     rule = SCALE_RULES.index(q.options.scale_rule)
@@ -296,8 +296,8 @@ def _encode_integer(job: Job) -> int:
     k = q.format.scales[0].group
     if isinstance(k, int):
         frame = block_frame(q.geometry, flat=True)
-        scales = q.scales_moved[0].reshape(frame.rows, -1)
-        zeros = q.zero_point.reshape(frame.rows, -1) if q.zero_point is not None else np.zeros((0, 0), np.int32)
+        scales = by_row(q.scales_moved[0], frame)
+        zeros = by_row(q.zero_point, frame) if q.zero_point is not None else np.zeros((0, 0), np.int32)
 
         def call(r: slice, c: slice, x: Array, u: Array, codes: Array, words: Array) -> int:
             g = groups(c, k)
@@ -331,7 +331,7 @@ def _encode_vsq(job: Job) -> int:
     k = q.format.block_size
     smax = (1 << q.format.scales[0].bits) - 1
     gammas = q.scales_moved[1].reshape(-1)
-    vectors = q.scales_moved[0].reshape(frame.rows, -1)
+    vectors = by_row(q.scales_moved[0], frame)
     if q.format.scales[1].group == "tensor":
         frame = Frame(frame.geometry, frame.rows, frame.length, np.zeros_like(frame.segment), 1)
     if not job.given and choose_segment_scales(job, frame, 1, 0, p.qmax * smax, gammas, np.zeros(gammas.size, np.int32)):
@@ -361,7 +361,7 @@ def _encode_nvfp4(job: Job) -> int:
     g = q.scales_moved[1].reshape(-1)
     if not job.given and choose_segment_scales(job, frame, 1, 0, largest * float(t.largest), g, np.zeros(1, np.int32)):
         return 1
-    scales = q.scales_moved[0].reshape(frame.rows, -1)
+    scales = by_row(q.scales_moved[0], frame)
     min_code = 1 << t.mantissa_bits if q.options.min_scale == "normal" else 1
     chain = ("exact", "modelopt", "torchao").index(q.options.arithmetic)
     constants = (int(g[0]), k, largest, *_float_scale_type(q), min_code, chain, job.given, p, add)

@@ -38,6 +38,11 @@ class Frame:
             moved[...] = np.moveaxis(framed.reshape(shape[-1:] + shape[:-1]), 0, -1)
 
 
+def by_row(groups: Array, frame: Frame) -> Array:
+    """An array of one value a group as (rows, groups of a row), empty ones included."""
+    return groups.reshape(frame.rows, groups.size // max(frame.rows, 1))
+
+
 def block_frame(geometry: Geometry, *, flat: bool) -> Frame:
     """Rows along `axis`; one long row where blocks do not cross rows and `flat` (no scale depends on the row)."""
     rows, length = geometry.rows, geometry.length

@@ -29,7 +29,8 @@ def encode(q: QTensor, x: NDArray[np.float32], words: NDArray[np.int64], given: 
     ternary = q.format.family == "ternary"
     alphas = np.empty(0)
     thresholds = np.zeros(0)
-    if not given or ternary:
+    sums: list[float] = []
+    if not given or ternary or words.size:
         sums, _ = _sums(rows, frame, np.full(frame.segments, -1.0))
         means = np.array([s / n if n else 0.0 for s, n in zip(sums, counts, strict=True)])
         thresholds, alphas = 0.7 * means, means
@@ -49,12 +50,14 @@ def encode(q: QTensor, x: NDArray[np.float32], words: NDArray[np.int64], given: 
             return int(kernels.encode_binary(rows[r, c], u[r, c], codes[r, c], r_bits, w[r, c] if w.size else w))
 
         run(signs, pieces(*rows.shape))
+        if words.size:  # rule S9: an all-zero group is all +1
+            codes[np.array(sums)[frame.segment] == 0.0] = 1
     if pad is None:
         frame.restore(codes, q.codes_moved)
         if not frame.swap:
             q.codes_moved[...] = codes.reshape(q.codes_moved.shape)
     else:
-        q.codes_moved[...] = codes.reshape(*q.codes_moved.shape[:-1], -1)[..., : q.codes_moved.shape[-1]]
+        q.codes_moved[...] = codes.reshape(*q.codes_moved.shape[:-1], q.scales_moved[0].shape[-1] * pad)[..., : q.codes_moved.shape[-1]]
     return 0
 
 

@@ -116,13 +116,13 @@ def integer_code(q, sign, zero_point, p):
 def encode_element(u, x, step, zero_point, p, add, word):
     """Code of one finite float32: u its bits (int64), x its value."""
     op, num, S, es, factor = step
-    if op != EXACT and x != 0:  # 0 is 0, also times an infinite reciprocal
-        t = x * factor if op == MULTIPLY else x / factor
-        u = np.int64(np.float32(t).view(np.uint32))
-        es = np.int64(0)
-        S = np.int64(0)
     sign = u >> 31
     magnitude = u & 0x7FFFFFFF
+    if op != EXACT and magnitude != 0:
+        t = x * factor if op == MULTIPLY else x / factor
+        magnitude = np.int64(np.float32(t).view(np.uint32)) & 0x7FFFFFFF
+        es = np.int64(0)
+        S = np.int64(0)
     if magnitude == 0:
         return sign << (p.bits - 1) if p.kind == FLOAT else integer_code(np.int64(0), sign, zero_point, p)
     sig, e = normalize24(magnitude)
