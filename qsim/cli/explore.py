@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -67,6 +68,7 @@ def command(
       qsim explore model.safetensors --format mxfp4 --format nvfp4 --sort sqnr
       qsim explore weights.npz --format my_format.toml --csv rows.csv
     """  # noqa: D301
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy loads: the products are small, more threads only spin
     from qsim.explore.sweep import FILE_COLUMNS, NETWORK_COLUMNS, Settings, choose_formats
     from qsim.explore.table import FILE_TABLE, NETWORK_TABLE, csv_text, json_rows, sort_rows, table_cells
 
