@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from qsim.cli.files import LAYOUTS, read_array, save_encoded
-from qsim.spec import CHOICES, ROUNDINGS, load_format
+from qsim.cli.files import LAYOUTS, check_name, read_array, save_encoded
+from qsim.spec import CHOICES, ROUNDINGS, load_format, resolve_options
 
 
 @click.command()
@@ -60,12 +60,18 @@ def command(
         raise ValueError(f"--rounding {rounding} and --set rounding={options['rounding']} contradict each other")
     group = parse_granularity(granularity)
     fmt.with_granularity(group)
-    x = read_array(source, array_name)
+    check_name(fmt)
 
     from qsim.codec import encode
+    from qsim.codec.conventions import convention_options
 
+    chosen = (convention_options(convention, fmt) if convention else {}) | options
+    stochastic = resolve_options(fmt, chosen).rounding == "stochastic"
+    if stochastic != (seed is not None):
+        raise ValueError(f"--seed {seed}: allowed: a seed with --rounding stochastic, and only with it (rule R2)")
+    x = read_array(source, array_name)
     try:
-        q = encode(x, fmt, axis=axis, granularity=group, channel_axis=channel_axis, convention=convention, random=seed, **options)
+        q = encode(x, fmt, axis=axis, granularity=group, channel_axis=channel_axis, random=seed, **chosen)
     except (ValueError, TypeError) as error:
         raise ValueError(f"{source}: {error}") from error
     save_encoded(out, q, fmt, layout)

@@ -74,6 +74,8 @@ def save_encoded(path: Path, q: QTensor, fmt: Format, layout: str) -> None:
     """Write OUT.npz (codes, scales, zero_point, metadata) or OUT.bin (packed bytes) with OUT.bin.json."""
     import numpy as np
 
+    from qsim.golden.machines import zero_points
+
     facts = _facts(q, fmt)
     if path.suffix == ".bin":
         data = q.pack("planar" if layout == "planar" else "block")
@@ -83,8 +85,8 @@ def save_encoded(path: Path, q: QTensor, fmt: Format, layout: str) -> None:
             side.write((json.dumps(facts, indent=2) + "\n").encode())
         return
     arrays = {"codes": q.codes, **{f"scale{i}": s for i, s in enumerate(q.scales)}}
-    if q.zero_point is not None:
-        arrays["zero_point"] = q.zero_point
+    if (zeros := zero_points(q)) is not None:
+        arrays["zero_point"] = zeros
     with written(path) as (file,):
         np.savez(file, allow_pickle=False, metadata=np.array(json.dumps(facts)), **arrays)
 
@@ -121,7 +123,7 @@ def _load_packed(path: Path) -> QTensor:
         table = json.loads(side.read_bytes())
     except FileNotFoundError:
         raise ValueError(f"{side}: no such file; it states format and shape of {path}") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{side}: not JSON: {error}") from None
     facts = read_facts(table, side, packed=True)
     found = hashlib.sha256(data).hexdigest()
@@ -141,6 +143,14 @@ def _load_packed(path: Path) -> QTensor:
         raise ValueError(f"{path}: {error}") from None
 
 
+def check_name(fmt: Format) -> None:
+    """Refuse a format that bears a catalogue name and means something else: its files could not be told apart."""
+    if fmt.name in format_names() and format_digest(fmt) != format_digest(load_format(fmt.name)):
+        raise ValueError(
+            f"name {fmt.name!r} is that of a catalogue format with other elements, scales or layout; allowed: another name"
+        )
+
+
 def _load_npz(path: Path) -> QTensor:
     import numpy as np
 
@@ -151,7 +161,7 @@ def _load_npz(path: Path) -> QTensor:
         raise ValueError(f"{path}: no arrays 'metadata' and 'codes'; not written by `qsim encode`")
     try:
         table = json.loads(str(arrays.pop("metadata")))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: metadata is not JSON: {error}") from None
     facts = read_facts(table, path, packed=False)
     fmt, geometry = facts.geometry.fmt, facts.geometry
@@ -170,14 +180,18 @@ def _load_npz(path: Path) -> QTensor:
             raise ValueError(f"{path}: {name} holds {int(a.max())}; allowed: 0 to {(1 << bits) - 1}")
         if a.size and name == "zero_point" and not (fmt.element.qmin <= int(a.min()) and int(a.max()) <= fmt.element.qmax):
             raise ValueError(f"{path}: zero_point leaves {fmt.element.qmin} to {fmt.element.qmax}")
-    moved = [
-        np.ascontiguousarray(np.moveaxis(arrays[f"scale{i}"], geometry.axis, -1))
-        if isinstance(s.group, int)
-        else arrays[f"scale{i}"]
-        for i, s in enumerate(fmt.scales)
-    ]
-    codes = np.ascontiguousarray(np.moveaxis(arrays["codes"].reshape(geometry.shape), geometry.axis, -1))
-    return QTensor(fmt, facts.shape, geometry, codes, tuple(moved), arrays.get("zero_point"), facts.options)
+    if fmt.zero_point:
+        arrays["zero_point"] = _moved(arrays["zero_point"], geometry, isinstance(fmt.scales[0].group, int))
+    scales = tuple(_moved(arrays[f"scale{i}"], geometry, isinstance(s.group, int)) for i, s in enumerate(fmt.scales))
+    codes = _moved(arrays["codes"].reshape(geometry.shape), geometry, True)
+    return QTensor(fmt, facts.shape, geometry, codes, scales, arrays.get("zero_point"), facts.options)
+
+
+def _moved(array: NDArray[Any], geometry: Geometry, blocked: bool) -> NDArray[Any]:
+    """With `axis` last, as a QTensor holds what runs along it."""
+    import numpy as np
+
+    return np.ascontiguousarray(np.moveaxis(array, geometry.axis, -1)) if blocked else array
 
 
 def read_facts(table: Any, where: Path, *, packed: bool) -> Sidecar:
@@ -197,8 +211,7 @@ def read_facts(table: Any, where: Path, *, packed: bool) -> Sidecar:
         fmt = parse_format(table["spec"])
         if fmt.name != table["format"]:
             raise ValueError(f"format = {table['format']!r}, but spec.name = {fmt.name!r}")
-        if fmt.name in format_names() and format_digest(fmt) != format_digest(load_format(fmt.name)):
-            raise ValueError(f"spec is not that of {fmt.name} in this version's catalogue")
+        check_name(fmt)
         geometry = Geometry.of(
             fmt, tuple(shape), axis=table["axis"], granularity=table["granularity"], channel_axis=table["channel_axis"]
         )
