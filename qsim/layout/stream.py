@@ -29,9 +29,10 @@ _address: Any = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object)(("PyBytes_A
 class Lowered(NamedTuple):
     """A field of some words as the kernels see it; `copied`: the pieces are no view of the codes."""
 
+    codes: Array
     pieces: Array
     field: Field
-    copied: bool
+    copied: bool = False
 
 
 def write(sections: Iterable[Section], arrays: Arrays) -> tuple[bytes, Bytes]:
@@ -59,9 +60,9 @@ def _write_section(section: Section, arrays: Arrays, whole: NDArray[np.uint64], 
         lowered = _slots(section, arrays, words)
         for one in lowered:
             one.pieces.flags.writeable = False  # one type for the kernel, whatever the caller's arrays are
-        slots = [x for one in lowered for x in one[:2]]
+        slots = [x for one in lowered for x in (one.pieces, one.field)]
         before = ZERO if words.start else held
-        return np.uint64(pack_words(*slots, section.pad, whole[start // 64 :], before, start % 64))
+        return np.uint64(pack_words(words.stop - words.start, *slots, section.pad, whole[start // 64 :], before, start % 64))
 
     return run(part, _parts(section, bit % 64 == 0))[-1] if section.bits else held
 
@@ -84,11 +85,13 @@ def _read_section(section: Section, arrays: Arrays, whole: NDArray[np.uint64], t
 
     def part(words: slice, _: slice) -> int:
         lowered = _slots(section, arrays, words)
-        slots = [x for one in lowered for x in one[:2]]
-        stray = int(unpack_words(*slots, section.pad, whole, tail, bit + words.start * section.word_bits))
-        for (name, _bits, count), one in zip(section.fields, (s for s in lowered if s.field.pieces), strict=True):
+        slots = [x for one in lowered for x in (one.pieces, one.field)]
+        stray = int(
+            unpack_words(words.stop - words.start, *slots, section.pad, whole, tail, bit + words.start * section.word_bits)
+        )
+        for one in lowered:
             if one.copied:
-                _codes(arrays[name], section, count, words)[...] = one.pieces
+                one.codes[...] = one.pieces
         return -1 if stray < 0 else words.start + stray
 
     strays = [w for w in run(part, _parts(section, True)) if w >= 0] if section.bits else []
@@ -106,40 +109,32 @@ def _parts(section: Section, divisible: bool) -> list[tuple[slice, slice]]:
     return [(slice(w, min(w + step, section.words)), slice(0)) for w in range(0, section.words, step)]
 
 
-def _codes(array: Array, section: Section, count: int, words: slice) -> Array:
-    """The codes of some words of a section, one row a word."""
-    return array[section.first + words.start * count : section.first + words.stop * count].reshape(-1, count)
-
-
 def _slots(section: Section, arrays: Arrays, words: slice) -> list[Lowered]:
     """The fields of some words in the slots of the kernels: a last one of several as bytes if it can be, unused ones empty."""
-    last = len(section.fields) - 1
-    lowered = [
-        lower(_codes(arrays[name], section, count, words), bits, narrow=0 < i == last)
-        for i, (name, bits, count) in enumerate(section.fields)
-    ]
-    n = words.stop - words.start
-    wide, narrow = (lower(np.empty((n, 0), np.uint8), 1, narrow=narrow) for narrow in (False, True))
+    last, lowered = len(section.fields) - 1, []
+    for i, (name, bits, count) in enumerate(section.fields):
+        codes = arrays[name][section.first + words.start * count : section.first + words.stop * count]
+        lowered.append(lower(codes, count, bits, narrow=0 < i == last))
+    wide, narrow = (lower(np.empty(0, np.uint8), 0, 1, narrow=narrow) for narrow in (False, True))
     head, tail = (lowered[:last], lowered[last:]) if last > 0 else (lowered, [narrow])
     return [*head, *[wide] * (SLOTS - 1 - len(head)), *tail]
 
 
-def lower(codes: Array, bits: int, *, narrow: bool) -> Lowered:
-    """Codes (words, count) as pieces: narrow, one byte each; else uint64, as many codes as fit, or one if the count is odd."""
+def lower(codes: Array, count: int, bits: int, *, narrow: bool) -> Lowered:
+    """Codes, `count` a word, as pieces: narrow, one byte each; else uint64, as many codes as fit, or one for an odd count."""
     from qsim.kernels.packing import Field
 
     width = 8 * codes.itemsize
     if narrow and width in (8, bits):
-        pieces = codes.view(np.uint8)
-        return Lowered(pieces, Field(pieces.shape[1], min(bits, 8), 0, 0, 0), False)
-    if codes.shape[1] * width % 64:
-        return Lowered(codes.astype(np.uint64), Field(codes.shape[1], bits, 0, 0, 0), True)
-    pieces, shifts = codes.view(np.uint64), [0, 0, 0]
+        return Lowered(codes, codes.view(np.uint8), Field(count * codes.itemsize, min(bits, 8), 0, 0, 0))
+    if count * width % 64:
+        return Lowered(codes, codes.astype(np.uint64), Field(count, bits, 0, 0, 0), copied=True)
+    shifts = [0, 0, 0]
     for i, lane in enumerate((8, 16, 32)):
         if lane >= width:
             shifts[i] = lane - bits
             bits *= 2
-    return Lowered(pieces, Field(pieces.shape[1], bits, *shifts), False)
+    return Lowered(codes, codes.view(np.uint64), Field(count * width // 64, bits, *shifts))
 
 
 def new_bytes(size: int) -> tuple[bytes, Bytes]:
