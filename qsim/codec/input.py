@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from qsim.codec.threads import pieces, run
 from qsim.spec import LFSR, Counter, Format, Geometry, Options
 
 Array = NDArray[Any]
@@ -43,21 +44,22 @@ def moved_rows(a: Array, geometry: Geometry) -> Array:
     return np.ascontiguousarray(np.moveaxis(a.reshape(geometry.shape), geometry.axis, -1))
 
 
-def random_words(source: object, options: Options, geometry: Geometry) -> NDArray[np.int64]:
+def random_words(source: object, options: Options, geometry: Geometry) -> NDArray[np.uint32]:
     """Words at the top of 32 bits, moved shape; (0,) without stochastic rounding (rule R2)."""
     if options.rounding != "stochastic":
         if source is not None:
             raise ValueError(f"random= is given but rounding={options.rounding!r}; allowed with rounding='stochastic' (rule R2)")
-        return np.zeros(0, np.int64)
+        return np.zeros(0, np.uint32)
     r, n = options.random_bits, geometry.size
-    out = np.empty(n, np.int64)
+    out = np.empty(n, np.uint32)
     if isinstance(source, int | np.integer) and not isinstance(source, bool):
         source = Counter(int(source))
     if isinstance(source, Counter | LFSR):
         from qsim.kernels import random
 
         if isinstance(source, Counter):
-            random.counter_words(source.seed, 0, r, out)
+            seed = source.seed
+            run(lambda _, c: random.counter_words(seed, c.start, r, out[c]), pieces(1, n))
         else:
             random.lfsr_words(source.state, source.poly, r, out)
         return np.asarray(moved_rows(out, geometry))
@@ -70,4 +72,4 @@ def random_words(source: object, options: Options, geometry: Geometry) -> NDArra
         raise ValueError(f"random words of shape {words.shape}; allowed: the input's, {geometry.shape} (rule R2)")
     if n and (int(words.min()) < 0 or int(words.max()) >> r):
         raise ValueError(f"random words from {words.min()} to {words.max()}; allowed: 0 to {(1 << r) - 1} (random_bits={r}, rule R2)")
-    return np.asarray(moved_rows(words.astype(np.int64) << (32 - r), geometry))
+    return np.asarray(moved_rows((words.astype(np.uint64) << np.uint64(32 - r)).astype(np.uint32), geometry))

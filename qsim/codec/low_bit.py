@@ -15,7 +15,7 @@ Array = NDArray[Any]
 NONFINITE = 1
 
 
-def encode(q: QTensor, x: NDArray[np.float32], words: NDArray[np.int64], given: bool) -> int:
+def encode(q: QTensor, x: NDArray[np.float32], words: NDArray[np.uint32], given: bool) -> int:
     """Fill q from x (axis moved last); 1 where an input is not finite."""
     from qsim.kernels import encode as kernels
 
@@ -42,7 +42,7 @@ def encode(q: QTensor, x: NDArray[np.float32], words: NDArray[np.int64], given: 
     if ternary:
         run(lambda r, c: kernels.encode_ternary(rows[r, c], codes[r, c], thresholds, frame.segment[r]), pieces(*rows.shape))
     else:
-        w = _padded(words, q, pad).reshape(rows.shape) if words.size else np.zeros((0, 0), np.int64)
+        w = _padded(words, q, pad).reshape(rows.shape) if words.size else np.zeros((0, 0), np.uint32)
         u = rows.view(np.uint32)
         r_bits = q.options.random_bits
 

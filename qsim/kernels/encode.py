@@ -1,7 +1,7 @@
 """Portable encoders, one kernel a family, exact in integers for every input, group size, option and rounding mode.
 
 Letters: R rows, L elements a row, k group size. `x` is float32 (R, L), `u` the same memory as uint32; codes (R, L).
-`words` is int64 (R, L), each random word at the top of 32 bits, or (0, 0). A kernel with `given` uses the scale codes that
+`words` is uint32 (R, L), each random word at the top of 32 bits, or (0, 0). A kernel with `given` uses the scale codes that
 stand in the scale arrays, else it writes them. Return value: OK, NONFINITE (a non-finite input is refused), or SCALE_OVERFLOW plus
 the number r * groups + b of the group whose scale is above its type.
 """
@@ -33,7 +33,7 @@ def clean(bits, flush, nonfinite):
 @helper
 def word_at(words, r, j):
     """Random word of an element, 0 without stochastic rounding."""
-    return words[r, j] if words.size else np.int64(0)
+    return np.int64(words[r, j]) if words.size else np.int64(0)
 
 
 @helper
@@ -147,7 +147,7 @@ def float_step(code, mantissa_bits, emin, op):
     """The divisor of a positive float scale code, exact or by a float32 chain."""
     sig, e = sc.float_parts(code, mantissa_bits, emin)
     S, es = sc.normalize32(sig, e)
-    value = np.float32(np.float64(sig) * 2.0 ** np.float64(e))
+    value = np.float32(np.float64(sig) * sc.power_of_two(e))
     factor = np.float32(1.0) / value if op == MULTIPLY else value
     return Step(op, np.int64(1), S, es, factor)
 
@@ -208,10 +208,7 @@ def encode_groups(x, u, codes, scales, zero_points, k, affine, mantissa_bits, em
 @helper
 def float32_value(magnitude):
     """The float64 value of a float32 magnitude pattern."""
-    if magnitude == 0:
-        return 0.0
-    sig, e = sc.float_parts(magnitude, 23, -126)
-    return np.float64(sig) * 2.0 ** np.float64(e)
+    return np.float64(np.uint32(magnitude).view(np.float32))
 
 
 @helper
@@ -259,7 +256,7 @@ def encode_vsq(x, u, codes, vector_scales, gammas, segment, k, smax, mantissa_bi
     qmax = np.int64(p.qmax)
     for r in range(x.shape[0]):
         gamma_sig, gamma_e = sc.float_parts(np.int64(gammas[segment[r]]), mantissa_bits, emin)
-        gamma = np.float64(gamma_sig) * 2.0 ** np.float64(gamma_e)
+        gamma = np.float64(gamma_sig) * sc.power_of_two(gamma_e)
         for b in range(vector_scales.shape[1]):
             lo, hi = b * k, min(b * k + k, length)
             amax = np.int64(0)
@@ -305,7 +302,7 @@ def encode_nvfp4(x, u, codes, scales, g_code, k, largest, mantissa_bits, emin, m
     """NVFP4 (rule S8): scales are float codes a block, g_code the FP32 code of the tensor. chain: 0 exact, 1 modelopt, 2 torchao."""
     length = x.shape[1]
     g_sig, g_e = sc.float_parts(np.int64(g_code), 23, -126)
-    g = np.float64(g_sig) * 2.0 ** np.float64(g_e)
+    g = np.float64(g_sig) * sc.power_of_two(g_e)
     for r in range(x.shape[0]):
         for b in range(scales.shape[1]):
             lo, hi = b * k, min(b * k + k, length)
@@ -328,7 +325,7 @@ def encode_nvfp4(x, u, codes, scales, g_code, k, largest, mantissa_bits, emin, m
             code = np.int64(scales[r, b])
             sig, e = sc.float_parts(code, mantissa_bits, emin)
             S, es = sc.normalize32(sig * g_sig, e + g_e)
-            s = np.float32(np.float64(sig) * 2.0 ** np.float64(e))
+            s = np.float32(np.float64(sig) * sc.power_of_two(e))
             step = Step(EXACT, np.int64(1), S, es, np.float32(1.0))
             if chain == 1:
                 step = Step(DIVIDE, np.int64(1), S, es, np.float32(s * np.float32(g)))
@@ -342,14 +339,14 @@ def encode_nvfp4(x, u, codes, scales, g_code, k, largest, mantissa_bits, emin, m
 @kernel
 def encode_binary(x, u, codes, r_bits, words):
     """Signs: code 1 for x >= 0; with words, 1 iff word < (x + 1) / 2 * 2^r (rule B); both sides exact in float64."""
-    unit = 2.0 ** (1.0 - np.float64(r_bits))
+    unit = sc.power_of_two(1 - r_bits)
     down = np.int64(32 - r_bits)
     for r in range(x.shape[0]):
         for j in range(x.shape[1]):
             if np.int64(u[r, j]) & INF == INF:
                 return NONFINITE
             if words.size:
-                codes[r, j] = 1 if np.float64(x[r, j]) > np.float64(words[r, j] >> down) * unit - 1.0 else 0
+                codes[r, j] = 1 if np.float64(x[r, j]) > np.float64(np.int64(words[r, j]) >> down) * unit - 1.0 else 0
             else:
                 codes[r, j] = 1 if x[r, j] >= 0 else 0
     return OK

@@ -1,4 +1,4 @@
-"""Random words of stochastic rounding (rule R2), each at the top of 32 bits, in int64."""
+"""Random words of stochastic rounding (rule R2), each at the top of 32 bits, uint32."""
 
 import numpy as np
 
@@ -18,7 +18,7 @@ def _counter_words(state, down, up, out):
         z = (z ^ (z >> _S30)) * _M1
         z = (z ^ (z >> _S27)) * _M2
         z = z ^ (z >> _S31)
-        out[i] = np.int64(z >> down) << up
+        out[i] = np.uint32((z >> down) << up)
 
 
 @kernel
@@ -26,7 +26,7 @@ def _lfsr_words(state, poly, r, up, out):
     one = np.uint64(1)
     mask = (one << np.uint64(r)) - one
     for i in range(out.shape[0]):
-        out[i] = np.int64(state & mask) << up
+        out[i] = np.uint32((state & mask) << up)
         for _ in range(r):
             low = state & one
             state = state >> one
@@ -37,11 +37,11 @@ def _lfsr_words(state, poly, r, up, out):
 def counter_words(seed, start, r, out):
     """out[i] = word number start + i of splitmix64(seed), r bits, at the top of 32."""
     if JIT:
-        _counter_words(np.uint64((seed + start * GOLDEN) & MASK64), np.uint64(64 - r), np.int64(32 - r), out)
+        _counter_words(np.uint64((seed + start * GOLDEN) & MASK64), np.uint64(64 - r), np.uint64(32 - r), out)
     else:
         out[:] = [(splitmix64(seed, start + i) >> (64 - r)) << (32 - r) for i in range(out.size)]
 
 
 def lfsr_words(state, poly, r, out):
     """out[i] = low r bits of the register after i * r steps, at the top of 32."""
-    _lfsr_words(np.uint64(state), np.uint64(poly), np.int64(r), np.int64(32 - r), out)
+    _lfsr_words(np.uint64(state), np.uint64(poly), np.int64(r), np.uint64(32 - r), out)

@@ -18,6 +18,12 @@ NEAREST_EVEN = np.array([0x7FFFFFFF, 0x80000000, 0x7FFFFFFF, 0x80000000], dtype=
 
 
 @helper
+def power_of_two(e):
+    """2^e as float64, e in -1022..1023, from its bits."""
+    return np.int64((np.int64(e) + np.int64(1023)) << np.int64(52)).view(np.float64)
+
+
+@helper
 def float64_to_code(value, mantissa_bits, emin):
     """Magnitude code of a positive float64, half_even, on an unbounded ExMy grid."""
     fraction, e = math.frexp(value)

@@ -45,7 +45,7 @@ def magnitude_sum(u, threshold, bins):
         sig = magnitude & 0x7FFFFF
         if field != 0:
             sig |= 0x800000
-        if threshold < 0.0 or np.float64(sig) * 2.0 ** np.float64(max(field, 1) - 150) > threshold:
+        if threshold < 0.0 or np.float64(np.uint32(magnitude).view(np.float32)) > threshold:
             bins[field] += sig
             count += 1
     return count

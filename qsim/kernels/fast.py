@@ -1,0 +1,244 @@
+"""Encoders and decoders of whole blocks, sixteen lanes at a time: the same bits as encode.py and decode.py, near memory speed.
+
+All arrays are 1-D and contiguous; k is a multiple of 16; options that these kernels do not take go to the portable ones.
+`add` is the mode's addends as a tuple; `words` uint32, read from `stride * element` (stride 0 and sixteen zeros: not stochastic).
+"""
+
+import numpy as np
+
+from qsim.kernels import scale as sc
+from qsim.kernels.element import EXACT, Step, encode_element
+from qsim.kernels.encode import INF, NONFINITE, OK, SCALE_OVERFLOW, choose_scale, float32_value, group_extremes, power_step
+from qsim.kernels.jit import helper, kernel
+from qsim.kernels.vector_ops import (
+    decode_float16,
+    decode_integer16,
+    encode_e2m1_16,
+    encode_fixed16,
+    encode_float16,
+    encode_integer16,
+    encode_mx16,
+    max_magnitude,
+)
+
+
+@kernel
+def amax_of_rows(u, length, high):
+    """high[r]: largest magnitude pattern of row r of u (rows of `length`)."""
+    whole = length // 16
+    for r in range(high.shape[0]):
+        start = r * length
+        best = max_magnitude(u, start, whole) if whole else np.int64(0)
+        for j in range(start + whole * 16, start + length):
+            best = max(best, np.int64(u[j]) & 0x7FFFFFFF)
+        high[r] = best
+
+
+@kernel
+def encode_floats(u, codes, p, add, words, stride):
+    """Plain floats (rule R3), a multiple of 16."""
+    for i in range(0, u.shape[0], 16):
+        if p.nan_code < 0 and max_magnitude(u, i, 1) > INF:
+            return NONFINITE
+        encode_float16(u, i, codes, 0, p, add, words, i * stride)
+    return OK
+
+
+@kernel
+def encode_mx(u, codes, micro, shared, k2, p, add, words, stride):
+    """MX9, MX6, MX4 and bfp with blocks of 16 (rule S2)."""
+    flags = (1 if k2 else 0) | (2 if p.keep_zero_sign else 0)
+    for block in range(shared.shape[0]):
+        i = block * 16
+        top = max_magnitude(u, i, 1) >> 23
+        shared[block] = top
+        if top == 255:
+            codes[i : i + 16] = 0
+            if k2:
+                micro[i // 2 : i // 2 + 8] = 0
+        else:
+            encode_mx16(u, i, codes, micro, i // 2 if k2 else 0, top, p.bits, flags, add, words, i * stride)
+    return OK
+
+
+@helper
+def encode_slowly(x, u, codes, lo, hi, step, zero, p, slow_add, words, stride):
+    """A stretch through the portable element encoder."""
+    for j in range(lo, hi):
+        word = np.int64(words[j]) if stride else np.int64(0)
+        codes[j] = encode_element(np.int64(u[j]), x[j], step, zero, p, slow_add, word)
+
+
+@kernel
+def encode_ocp(x, u, codes, shared, k, lsb, rule, emax, half_ulp, max_sig, max_e, grid, p, add, slow_add, words, stride):
+    """OCP MX (rule S3)."""
+    is_float = grid[0] >= 0
+    lowest = 1 - p.emin if is_float else 0
+    for block in range(shared.shape[0]):
+        i = block * k
+        amax = max_magnitude(u, i, k // 16)
+        code = np.int64(0)
+        if amax >= INF:
+            shared[block] = 255
+            codes[i : i + k] = 0
+            continue
+        if amax != 0:
+            code = sc.shared_exponent(amax, rule, emax, half_ulp, max_sig, max_e, grid[0], grid[1], grid[2])
+        shared[block] = code
+        e = code - 127 + lsb
+        if code < lowest:
+            encode_slowly(x, u, codes, i, i + k, power_step(e), np.int64(0), p, slow_add, words, stride)
+        elif is_float:
+            for j in range(i, i + k, 16):
+                encode_float16(u, j, codes, e, p, add, words, j * stride)
+        else:
+            for j in range(i, i + k, 16):
+                encode_fixed16(u, j, codes, e, p, add, words, j * stride)
+    return OK
+
+
+@helper
+def exact_step(sig, e):
+    """The divisor sig * 2^e and its float64 inverse."""
+    S, es = sc.normalize32(sig, e)
+    return Step(EXACT, np.int64(1), S, es, np.float32(1.0)), 1.0 / (np.float64(sig) * sc.power_of_two(e))
+
+
+@kernel
+def encode_segments(x, u, codes, length, scales, zero_points, segment, mantissa_bits, emin, p, add, slow_add, words, stride):
+    """Integers with a scale a segment (rules S4, S6), rows of `length`."""
+    whole = length // 16 * 16
+    for r in range(segment.shape[0]):
+        sig, e = sc.float_parts(np.int64(scales[segment[r]]), mantissa_bits, emin)
+        step, inverse = exact_step(sig, e)
+        zero = np.int64(zero_points[segment[r]])
+        start = r * length
+        for j in range(start, start + whole, 16):
+            encode_integer16(u, j, codes, inverse, zero, p, add, words, j * stride)
+        encode_slowly(x, u, codes, start + whole, start + length, step, zero, p, slow_add, words, stride)
+    return OK
+
+
+@kernel
+def encode_groups(x, u, codes, scales, zero_points, k, affine, mantissa_bits, emin, max_code, saturate, p, add, words, stride):
+    """Integers with a float scale a group of k (rules S4, S6, exact arithmetic)."""
+    two = u.reshape(1, u.shape[0])
+    for block in range(scales.shape[0]):
+        i = block * k
+        high = max_magnitude(u, i, k // 16)
+        low = np.int64(0)
+        if high >= INF:
+            return NONFINITE
+        if affine:
+            high, low = group_extremes(two, 0, i, i + k)
+        if affine == 0 and mantissa_bits == 23 and high != 0:
+            value = np.float32(float32_value(high) / np.float64(p.qmax))  # exact then once: 24 + 15 bits
+            code = max(np.int64(value.view(np.uint32)), np.int64(1))
+            zero = np.int64(0)
+        else:
+            code, zero = choose_scale(high, low, affine, np.float64(p.qmax), p.qmin, p.qmax, mantissa_bits, emin, max_code, saturate)
+            if code < 0:
+                return SCALE_OVERFLOW + block
+        scales[block] = code
+        if affine:
+            zero_points[block] = zero
+        sig, e = sc.float_parts(code, mantissa_bits, emin)
+        inverse = 1.0 / (np.float64(sig) * sc.power_of_two(e))
+        for j in range(i, i + k, 16):
+            encode_integer16(u, j, codes, inverse, zero, p, add, words, j * stride)
+    return OK
+
+
+@kernel
+def encode_vsq(u, codes, vector_scales, length, gammas, segment, k, smax, mantissa_bits, emin, p, add, words, stride):
+    """VS-Quant (rule S5, order requantize) with gammas of 16 bits or fewer, rows of `length`."""
+    for r in range(segment.shape[0]):
+        sig, e = sc.float_parts(np.int64(gammas[segment[r]]), mantissa_bits, emin)
+        gamma = np.float64(sig) * sc.power_of_two(e)
+        unit = np.float64(p.qmax) * gamma
+        for i in range(r * length, (r + 1) * length, k):
+            amax = max_magnitude(u, i, k // 16)
+            if amax >= INF:
+                return NONFINITE
+            s = 0.0
+            if amax != 0:
+                s = min(max(np.rint(float32_value(amax) / unit), 1.0), np.float64(smax))
+                inverse = 1.0 / (s * gamma)
+                for j in range(i, i + k, 16):
+                    encode_integer16(u, j, codes, inverse, np.int64(0), p, add, words, j * stride)
+            else:
+                codes[i : i + k] = 0
+            vector_scales[i // k] = np.int64(s)
+    return OK
+
+
+@helper
+def e4m3_code(ratio, min_code):
+    """half_even E4M3 code of a positive float64, saturating at 448, at least min_code."""
+    if ratio < 0.015625:
+        code = np.int64(np.rint(ratio * 512.0))
+    else:
+        bits = np.float64(min(ratio, 448.0)).view(np.int64)
+        code = ((bits + np.int64(0xFFFFFFFFFFFF) + ((bits >> 49) & 1)) >> 49) - np.int64((1023 - 7) << 3)
+    return max(code, np.int64(min_code))
+
+
+@kernel
+def encode_nvfp4(u, codes, scales, g_code, k, largest, min_code, add, words, stride):
+    """NVFP4 (rule S8): E2M1 elements, E4M3 block scales."""
+    sig, e = sc.float_parts(np.int64(g_code), 23, -126)
+    g = np.float64(sig) * sc.power_of_two(e)
+    inverses = np.empty(128, np.float64)
+    for code in range(1, 127):
+        s_sig, s_e = sc.float_parts(np.int64(code), 3, -6)
+        inverses[code] = 1.0 / (np.float64(s_sig) * sc.power_of_two(s_e) * g)
+    for block in range(scales.shape[0]):
+        i = block * k
+        amax = max_magnitude(u, i, k // 16)
+        if amax >= INF:
+            return NONFINITE
+        code = np.int64(0x38)
+        if amax != 0:
+            code = e4m3_code(float32_value(amax) / (largest * g), min_code)
+        scales[block] = code
+        for j in range(i, i + k, 16):
+            encode_e2m1_16(u, j, codes, inverses[code], add, words, j * stride)
+    return OK
+
+
+@helper
+def block_value(index, codes, table, values):
+    """Scale of a block: through a table of codes, or a float32 itself."""
+    return table[codes[index]] if table.size else values[index]
+
+
+@kernel
+def decode_blocks(codes, out, k, style, p, inner_codes, inner_table, outer_codes, outer_table, outer_values, zeros, micro):
+    """Blocks of k elements; style: that of decode_integer16, or -1 for floats. Scales: see `block_value`; inner_table empty: none."""
+    for block in range(out.shape[0] // k):
+        inner = inner_table[inner_codes[block]] if inner_table.size else np.float32(1.0)
+        outer = block_value(block, outer_codes, outer_table, outer_values)
+        zero = np.int64(zeros[block]) if zeros.size else np.int64(0)
+        for j in range(block * k, block * k + k, 16):
+            if style < 0:
+                decode_float16(codes, j, out, p, inner, outer)
+            else:
+                decode_integer16(codes, j, out, p.bits, style, zero, inner, outer, micro, j // 2 if style == 3 else 0)
+
+
+@kernel
+def decode_rows(codes, out, length, k, style, p, inner_codes, inner_table, row_outer, row_zero, table):
+    """Rows of `length` with one outer scale a row; inner scales a block of k, or inner_table empty. `table`: values for the tail."""
+    whole = length // 16 * 16
+    for r in range(row_outer.shape[0]):
+        outer = row_outer[r]
+        zero = np.int64(row_zero[r]) if row_zero.size else np.int64(0)
+        start = r * length
+        for j in range(start, start + whole, 16):
+            inner = inner_table[inner_codes[j // k]] if inner_table.size else np.float32(1.0)
+            if style < 0:
+                decode_float16(codes, j, out, p, inner, outer)
+            else:
+                decode_integer16(codes, j, out, p.bits, style, zero, inner, outer, codes, 0)
+        for j in range(start + whole, start + length):
+            out[j] = (table[codes[j]] - np.float32(zero)) * outer
