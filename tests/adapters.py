@@ -32,8 +32,7 @@ def flat(q: QTensor) -> tuple[list[int], tuple[list[int], ...], list[int] | None
     """A QTensor as the reference states it."""
     zero = None
     if q.zero_point is not None:
-        z = np.moveaxis(q.zero_point, -1, q.axis) if isinstance(q.format.scales[0].group, int) else q.zero_point
-        zero = [int(v) for v in z.reshape(-1)]
+        zero = [int(v) for v in q.zero_point.reshape(-1)]
     return [int(c) for c in q.codes.reshape(-1)], tuple([int(c) for c in s.reshape(-1)] for s in q.scales), zero
 
 

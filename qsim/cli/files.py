@@ -74,8 +74,6 @@ def save_encoded(path: Path, q: QTensor, fmt: Format, layout: str) -> None:
     """Write OUT.npz (codes, scales, zero_point, metadata) or OUT.bin (packed bytes) with OUT.bin.json."""
     import numpy as np
 
-    from qsim.golden.machines import zero_points
-
     facts = _facts(q, fmt)
     if path.suffix == ".bin":
         data = q.pack("planar" if layout == "planar" else "block")
@@ -85,7 +83,7 @@ def save_encoded(path: Path, q: QTensor, fmt: Format, layout: str) -> None:
             side.write((json.dumps(facts, indent=2) + "\n").encode())
         return
     arrays = {"codes": q.codes, **{f"scale{i}": s for i, s in enumerate(q.scales)}}
-    if (zeros := zero_points(q)) is not None:
+    if (zeros := q.zero_point) is not None:
         arrays["zero_point"] = zeros
     with written(path) as (file,):
         np.savez(file, allow_pickle=False, metadata=np.array(json.dumps(facts)), **arrays)

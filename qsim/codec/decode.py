@@ -54,8 +54,8 @@ def _decode_moved(q: QTensor, out: Array) -> None:
     frame = value_frame(q)
     inner, outer, g0, g1 = _scale_arrays(q, frame, out.dtype)
     zeros = np.zeros((0, 0), out.dtype)
-    if q.zero_point is not None:
-        zeros = q.zero_point.astype(out.dtype).reshape(outer.shape)
+    if q.zero_point_moved is not None:
+        zeros = q.zero_point_moved.astype(out.dtype).reshape(outer.shape)
     table = element_table(q.format.element, out.dtype.name)
     codes = frame.view(q.codes_moved)
     values = np.empty(codes.shape, out.dtype) if frame.swap else out.reshape(codes.shape)

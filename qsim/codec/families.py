@@ -263,7 +263,7 @@ def _encode_integer(job: Job) -> int:
     mantissa, emin, _ = _float_scale_type(q)
     frame = segment_frame(q.geometry)
     scales = q.scales_moved[0].reshape(-1)
-    zeros = q.zero_point.reshape(-1) if q.zero_point is not None else np.zeros(scales.size, np.int32)
+    zeros = q.zero_point_moved.reshape(-1) if q.zero_point_moved is not None else np.zeros(scales.size, np.int32)
     if not job.given and choose_segment_scales(job, frame, 0, affine, p.qmax, scales, zeros):
         return 1
     if not job.given and job.lanes(frame):
@@ -292,7 +292,7 @@ def _encode_groups(job: Job) -> int:
     k = q.format.block_size
     frame = block_frame(q.geometry, flat=True)
     scales = by_row(q.scales_moved[0], frame)
-    zeros = by_row(q.zero_point, frame) if q.zero_point is not None else np.zeros((0, 0), np.int32)
+    zeros = by_row(q.zero_point_moved, frame) if q.zero_point_moved is not None else np.zeros((0, 0), np.int32)
     scale_type = (k, affine, *_float_scale_type(q), int(q.options.scale_overflow == "saturate"))
     lanes = not job.given and job.lanes(frame, k) and frame.length % k == 0
     op, lane_add = _division(q.options), job.lane_add

@@ -27,7 +27,7 @@ class QTensor:
 
     codes_moved: C-contiguous, the tensor's shape with `axis` moved last, uint8, uint16 or uint32, no padding.
     scales_moved: one C-contiguous array of codes a level, finest first: groups of `axis` last; (channels,); or ().
-    zero_point: int32, the shape of `scales[0]`, or None.
+    zero_point_moved: int32, laid out as scales_moved[0], or None.
     """
 
     format: Format
@@ -35,7 +35,7 @@ class QTensor:
     geometry: Geometry
     codes_moved: Array
     scales_moved: tuple[Array, ...] = ()
-    zero_point: Array | None = None
+    zero_point_moved: Array | None = None
     options: Options = field(default_factory=Options)
 
     @property
@@ -53,6 +53,13 @@ class QTensor:
         """Scale codes, finest level first: (..., groups, ...) with the groups at `axis`, (channels,) or () (views)."""
         levels = zip(self.format.scales, self.scales_moved, strict=True)
         return tuple(np.moveaxis(a, -1, self.axis) if isinstance(s.group, int) else a for s, a in levels)
+
+    @property
+    def zero_point(self) -> NDArray[np.int32] | None:
+        """Zero points of an affine format, int32, the shape of `scales[0]` (a view), else None."""
+        if self.zero_point_moved is None or not isinstance(self.format.scales[0].group, int):
+            return self.zero_point_moved
+        return np.moveaxis(self.zero_point_moved, -1, self.axis)
 
     @property
     def integers(self) -> NDArray[np.int32]:

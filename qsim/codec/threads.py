@@ -38,8 +38,9 @@ def _pool(n: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(n, thread_name_prefix="qsim")
 
 
-def pieces(rows: int, length: int, unit: int = 1, piece: int = PIECE) -> list[tuple[slice, slice]]:
-    """(rows, columns) slices of about `piece` elements: whole rows, or parts of one row cut at multiples of `unit`."""
+def pieces(rows: int, length: int, unit: int = 1, piece: int | None = None) -> list[tuple[slice, slice]]:
+    """(rows, columns) slices of about `piece` (PIECE) elements: whole rows, or parts of one row cut at multiples of `unit`."""
+    piece = piece or PIECE
     if rows == 0 or length == 0:
         return []
     if length >= piece:

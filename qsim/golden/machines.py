@@ -129,18 +129,10 @@ class Kernels:
         q = encode(
             x, fmt, axis=case.axis, granularity=case.granularity, channel_axis=case.channel_axis, random=words, **case.options
         )  # fmt: skip
-        zero = None if (z := zero_points(q)) is None else z.ravel().tolist()
+        zero = None if (z := q.zero_point) is None else z.ravel().tolist()
         decoded = np.ascontiguousarray(q.decode(np.float32)).view(np.uint32).ravel().tolist()
         scales = [s.ravel().tolist() for s in q.scales]
         return block_fields(fmt, q.codes.ravel().tolist(), scales, zero, q.to_words(), q.pack("block"), decoded)
-
-
-def zero_points(q: QTensor) -> NDArray[np.int32] | None:
-    """The zero points of a tensor, groups at `axis` as in `q.scales` (the stored array has them last)."""
-    import numpy as np
-
-    blocked = q.zero_point is not None and isinstance(q.format.scales[0].group, int)
-    return np.moveaxis(q.zero_point, -1, q.axis) if blocked and q.zero_point is not None else q.zero_point
 
 
 def held_scales(fmt: Format, n: int) -> tuple[list[list[int]], list[int] | None]:

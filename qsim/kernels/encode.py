@@ -24,7 +24,7 @@ def clean(bits, flush, nonfinite):
     u = np.int64(bits)
     magnitude = u & 0x7FFFFFFF
     if flush and magnitude < 0x800000:
-        return u - magnitude
+        return np.int64(0)
     if nonfinite == SATURATE and magnitude == INF:
         return u - 1
     return u
@@ -77,14 +77,11 @@ def encode_microexponent(x, u, codes, micro, shared, k1, k2, lsb, flush, nonfini
             top = np.int64(0)
             for j in range(lo, hi):
                 top = max(top, (clean(u[r, j], flush, nonfinite) >> 23) & 255)
-            if given:
-                bad = top == 255
+            if top == 255 and nonfinite == ERROR:
+                return NONFINITE
+            if given and top != 255:
                 top = np.int64(shared[r, b])
-                if bad and top != 255:
-                    return NONFINITE
             if top == 255:
-                if nonfinite == ERROR and not given:
-                    return NONFINITE
                 shared[r, b] = 255
                 fill(codes, r, lo, hi, 0)
                 if k2:
@@ -121,14 +118,12 @@ def encode_ocp(x, u, codes, shared, k, lsb, rule, emax, half_ulp, max_sig, max_e
             for j in range(lo, hi):
                 amax = max(amax, clean(u[r, j], flush, nonfinite) & 0x7FFFFFFF)
             code = np.int64(0)
-            if given:
-                code = np.int64(shared[r, b])
-                if amax >= INF and code != 255:
-                    return NONFINITE
-            elif amax >= INF:
+            if amax >= INF:
                 if nonfinite == ERROR:
                     return NONFINITE
                 code = np.int64(255)
+            elif given:
+                code = np.int64(shared[r, b])
             elif amax != 0:
                 code = sc.shared_exponent(amax, rule, emax, half_ulp, max_sig, max_e, grid[0], grid[1], grid[2])
             shared[r, b] = code
@@ -224,7 +219,9 @@ def choose_scale(high, low, affine, qabs, qmin, qmax, mantissa_bits, emin, max_c
         s = np.float32(span / np.float32(qmax - qmin))
         code = np.int64(s.view(np.uint32))
         if code >= INF:
-            return np.int64(sc.OVERFLOWED), np.int64(0)
+            if not saturate:
+                return np.int64(sc.OVERFLOWED), np.int64(0)
+            code = np.int64(LARGEST)
         code = max(code, np.int64(1))
         s = np.float32(float32_value(code))
         z = np.rint(min(max(np.float32(np.float32(qmin) + np.float32(np.float32(float32_value(low)) / s)), np.float32(qmin)), np.float32(qmax)))

@@ -15,9 +15,9 @@ def to_arrays(q: QTensor) -> dict[str, Array]:
     geometry = q.geometry
     arrays = {"element": q.codes_moved, **{f"scale{i}": a for i, a in enumerate(q.scales_moved)}}
     arrays = {name: _fill(a, *_row(name, geometry)) for name, a in arrays.items()}
-    if q.zero_point is not None:
+    if q.zero_point_moved is not None:
         bits = q.format.element.bits
-        arrays["zero_point"] = (q.zero_point & ((1 << bits) - 1)).astype(unsigned_dtype(bits)).reshape(-1)
+        arrays["zero_point"] = (q.zero_point_moved & ((1 << bits) - 1)).astype(unsigned_dtype(bits)).reshape(-1)
     return arrays
 
 

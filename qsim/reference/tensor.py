@@ -98,7 +98,7 @@ def cleaned(bits: list[int], geometry: Geometry, options: Options) -> tuple[Tens
     if options.nonfinite == "saturate":
         bits = [b - 1 if b & FLOAT32_ABS == FLOAT32_INF else b for b in bits]  # one below Inf stands the largest finite
     if options.subnormals == "flush":
-        bits = [b & SIGN if b & FLOAT32_INF == 0 else b for b in bits]
+        bits = [0 if b & FLOAT32_INF == 0 else b for b in bits]
     nan_blocks = []
     for block, elements in enumerate(Tensor(geometry, options, bits).groups[-1] if family in E8M0_FAMILIES else []):
         if any(is_special(bits[i]) for i in elements):

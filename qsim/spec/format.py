@@ -67,6 +67,8 @@ class Format:
         ranks = [{"channel": 1, "tensor": 2}.get(g, 0) if isinstance(g, str) else 0 for g in groups]
         if ranks != sorted(ranks) or len({r for r in ranks if r}) != len([r for r in ranks if r]):
             raise SpecError(f"scale groups {groups} do not nest; allowed: integers, then channel, then tensor, finest first")
+        if self.family in ("absmax", "vsq", "affine") and self.element.lsb_exponent:
+            raise SpecError(f"element.lsb_exponent = {self.element.lsb_exponent} with a float scale; allowed: 0 (the scale carries it)")
         for fine, coarse in zip(widths, widths[1:], strict=False):
             if coarse % fine or coarse == fine:
                 raise SpecError(f"scale group {coarse} is not a larger multiple of the finer group {fine}")
@@ -127,7 +129,7 @@ class Format:
             fields[f"scale{i}"] = (f"scale{i}", s.bits, self.block_size // s.group)
         if self.layout.scales == "plane":
             return (fields["element"],)
-        return tuple(fields[name] for name in self.layout.fields or fields)
+        return tuple(fields[name] for name in self.layout.fields or fields if name in fields)
 
     @property
     def word_bits(self) -> int:

@@ -83,7 +83,7 @@ def parse_format(table: dict[str, Any]) -> Format:
     if not name.isidentifier():
         raise SpecError(f"name = {name!r}; allowed: letters, digits and _")
     parsed = tuple(_scale(s, i) for i, s in enumerate(scales))
-    return Format(
+    fmt = Format(
         name=name,
         element=_element(table.get("element")),
         scales=parsed,
@@ -93,6 +93,9 @@ def parse_format(table: dict[str, Any]) -> Format:
         not_verified=tuple(notes),
         layout=_layout(table.get("layout", {}), sum(isinstance(s.group, int) for s in parsed)),
     )
+    if fmt.layout.byte_order == "big" and fmt.block_scales and fmt.word_bits % 8:
+        raise SpecError(f"layout.byte_order = 'big' with words of {fmt.word_bits} bits; allowed: whole bytes (see layout.align)")
+    return fmt
 
 
 def _element(table: object) -> Element:

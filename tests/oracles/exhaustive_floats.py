@@ -30,6 +30,15 @@ ORACLES = {
     "fp16": np.float16,
     "bf16": ml_dtypes.bfloat16,
 }
+
+
+def git(*args: str) -> str:
+    """Output of a git command in the repository."""
+    return subprocess.run(["git", *args], capture_output=True, text=True, cwd=REPORT.parents[2], check=True).stdout.strip()
+
+
+#: Taken at start, when the kernels load: the commit, and whether qsim/kernels or qsim/codec differ from it.
+STATE = git("rev-parse", "--short", "HEAD") + (", modified" if git("status", "--porcelain", "qsim/kernels", "qsim/codec") else "")
 HEADER = """# Every float32 value
 
 `python tests/oracles/exhaustive_floats.py`: codes of `qsim.encode(x, FORMAT)` for all 2^32 float32 bit patterns, against the
@@ -73,10 +82,7 @@ def compare(name: str) -> list[object]:
     seconds = round(time.perf_counter() - started)
     package = "numpy" if oracle is np.float16 else "ml_dtypes"
     versions = f"qsim {qsim.__version__}, numpy {np.__version__}, ml_dtypes {ml_dtypes.__version__}"
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=REPORT.parents[2], check=True
-    )
-    where = f"{datetime.date.today()}, {platform.machine()}, {versions}, commit {commit.stdout.strip()}"
+    where = f"{datetime.date.today()}, {platform.machine()}, {versions}, kernels of {STATE}"
     return [name, f"{package}.{np.dtype(oracle).name}", *counts.tolist(), seconds, where]
 
 
