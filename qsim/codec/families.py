@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from qsim.codec import low_bit
 from qsim.codec.frame import Frame, block_frame, by_row, segment_frame
-from qsim.codec.lower import element_grid, element_params, even_half_ulp, normalized24
+from qsim.codec.lower import element_grid, element_params, even_half_ulp, groups, normalized24
 from qsim.codec.qtensor import QTensor
 from qsim.codec.threads import pieces, run
 from qsim.spec import SCALE_RULES, Options
@@ -80,11 +80,6 @@ class Job:
         statuses = run(task, pieces(frame.rows, frame.length, unit))
         frame.restore(codes, self.q.codes_moved)
         return next((s for s in statuses if s), 0)
-
-
-def groups(c: slice, k: int) -> slice:
-    """Columns of a scale array that belong to columns c of the elements."""
-    return slice(c.start // k, -(-c.stop // k))
 
 
 def flat_words(words: Array) -> tuple[Array, int]:

@@ -104,3 +104,26 @@ def scale_values(codes: Array, scale: Scale) -> NDArray[np.float64]:
     if scale.kind == "microexponent":
         return np.ldexp(1.0, -codes.astype(np.int64))
     return float_values(codes, scale.float_type) if scale.kind == "float" else codes.astype(np.float64)
+
+
+@cache
+def scale_table(scale: Scale) -> NDArray[np.float32]:
+    """Float32 value of every code of a scale of 16 bits or fewer."""
+    return scale_values(np.arange(1 << scale.bits), scale).astype(np.float32)
+
+
+@cache
+def decode_params(e: Element) -> Any:
+    """An element as kernels.element.ElementParams, for decoding: the Inf code is the element's own, or none."""
+    from qsim.kernels.element import FLOAT, TWOS_COMPLEMENT, ElementParams
+
+    kind = FLOAT if e.is_float else TWOS_COMPLEMENT
+    inf = -1 if e.inf_code is None or not e.is_float else e.inf_code
+    ends = (0, 0, 0) if e.is_float else (e.qmin, e.qmax, 1)
+    grid = (e.mantissa_bits, e.emin, e.max_code) if e.is_float else (0, 0, 0)
+    return ElementParams(kind, e.bits, *grid, 0, inf, -1, 0, 0, *ends)
+
+
+def groups(c: slice, k: int) -> slice:
+    """Columns of a scale array that belong to columns c of the elements."""
+    return slice(c.start // k, -(-c.stop // k))

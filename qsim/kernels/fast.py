@@ -206,18 +206,15 @@ def encode_nvfp4(u, codes, scales, g_code, k, largest, min_code, add, words, str
     return OK
 
 
-@helper
-def block_value(index, codes, table, values):
-    """Scale of a block: through a table of codes, or a float32 itself."""
-    return table[codes[index]] if table.size else values[index]
-
-
 @kernel
-def decode_blocks(codes, out, k, style, p, inner_codes, inner_table, outer_codes, outer_table, outer_values, zeros, micro):
-    """Blocks of k elements; style: that of decode_integer16, or -1 for floats. Scales: see `block_value`; inner_table empty: none."""
+def decode_blocks(codes, out, k, style, p, inner_table, constant, outer_codes, outer_table, outer_values, zeros, micro):
+    """Blocks of k elements with one scale a block, by a table of its codes or a float32 itself (outer_table empty).
+
+    style: that of decode_integer16, or -1 for floats. inner_table[0] where `constant`: the weight of an integer's last bit.
+    """
+    inner = inner_table[0] if constant else np.float32(1.0)
     for block in range(out.shape[0] // k):
-        inner = inner_table[inner_codes[block]] if inner_table.size else np.float32(1.0)
-        outer = block_value(block, outer_codes, outer_table, outer_values)
+        outer = outer_table[outer_codes[block]] if outer_table.size else outer_values[block]
         zero = np.int64(zeros[block]) if zeros.size else np.int64(0)
         for j in range(block * k, block * k + k, 16):
             if style < 0:
@@ -227,15 +224,18 @@ def decode_blocks(codes, out, k, style, p, inner_codes, inner_table, outer_codes
 
 
 @kernel
-def decode_rows(codes, out, length, k, style, p, inner_codes, inner_table, row_outer, row_zero, table):
-    """Rows of `length` with one outer scale a row; inner scales a block of k, or inner_table empty. `table`: values for the tail."""
+def decode_rows(codes, out, length, k, style, p, inner_codes, inner_table, constant, row_outer, row_zero, table):
+    """Rows of `length` with one outer scale a row; an inner scale a block of k by inner_table, or `constant`: none.
+
+    `table`: element values, for the elements after the last sixteen (only rows without blocks have them).
+    """
     whole = length // 16 * 16
     for r in range(row_outer.shape[0]):
         outer = row_outer[r]
         zero = np.int64(row_zero[r]) if row_zero.size else np.int64(0)
         start = r * length
         for j in range(start, start + whole, 16):
-            inner = inner_table[inner_codes[j // k]] if inner_table.size else np.float32(1.0)
+            inner = np.float32(1.0) if constant else inner_table[inner_codes[j // k]]
             if style < 0:
                 decode_float16(codes, j, out, p, inner, outer)
             else:
