@@ -85,7 +85,7 @@ def _lanes(q: QTensor, frame: Frame, codes: Array, values: Array) -> Task | None
 
     e, k = q.format.element, q.format.block_size
     style = {"sign_magnitude": 0, "int": 1, "uint": 2, "float": -1}.get(e.kind)
-    if not JIT or style is None or (k > 1 and (k % LANES or frame.length % k)):
+    if not JIT or style is None or (q.format.block_scales and (k % LANES or frame.length % k)):
         return None
     from qsim.kernels import vector
 
