@@ -100,7 +100,17 @@ def test_options(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every single option gives the same bits with and without the vector kernels."""
     fmt = load_format(name)
     x = inputs(name)["narrow"]
-    for option in ("scale_rule", "narrow_range", "signed_zero", "overflow", "scale_overflow", "min_scale", "order", "subnormals", "nonfinite"):
+    for option in (
+        "scale_rule",
+        "narrow_range",
+        "signed_zero",
+        "overflow",
+        "scale_overflow",
+        "min_scale",
+        "order",
+        "subnormals",
+        "nonfinite",
+    ):
         for value in allowed_values(option, fmt):
             assert_same(*both(monkeypatch, lambda o=option, v=value: qsim.encode(x, fmt, **{o: v})))
 

@@ -47,7 +47,9 @@ def decode(q: QTensor, dtype: DTypeLike = np.float32, *, out: Array | None = Non
 def check_out(out: Array | None, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array | None:
     """`out` if it can take the result, else ValueError."""
     if out is not None and (out.shape != shape or out.dtype != dtype or not out.flags.c_contiguous or not out.flags.writeable):
-        raise ValueError(f"out: {out.dtype} of shape {out.shape}; allowed: a writable C-contiguous {dtype} array of shape {shape}")
+        raise ValueError(
+            f"out: {out.dtype} of shape {out.shape}; allowed: a writable C-contiguous {dtype} array of shape {shape}"
+        )
     return out
 
 
@@ -130,7 +132,9 @@ def _lanes(q: QTensor, frame: Frame, codes: Array, values: Array) -> Task | None
             )  # fmt: skip
 
         return task
-    segment = scale_values(q.scales_moved[-1].reshape(-1), q.format.scales[-1]).astype(np.float32) if q.format.scales else np.ones(1)
+    segment = (
+        scale_values(q.scales_moved[-1].reshape(-1), q.format.scales[-1]).astype(np.float32) if q.format.scales else np.ones(1)
+    )
     row_scale = segment.astype(np.float32)[frame.segment if segment.size > 1 else np.zeros_like(frame.segment)]
     row_zero = zeros[frame.segment] if zeros.size else zeros
     table = element_table(e, "float32")

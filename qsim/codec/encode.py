@@ -94,14 +94,18 @@ def empty_qtensor(
     for i, (scale, expected) in enumerate(zip(fmt.scales, geometry.scale_shapes, strict=True)):
         blocked = isinstance(scale.group, int)
         if scales is None:
-            along = expected[: geometry.axis] + expected[geometry.axis + 1 :] + expected[geometry.axis :][:1] if blocked else expected
+            along = (
+                expected[: geometry.axis] + expected[geometry.axis + 1 :] + expected[geometry.axis :][:1] if blocked else expected
+            )
             moved.append(np.empty(along, unsigned_dtype(scale.bits)))
             continue
         given = _given_codes(scales[i], expected, scale.bits, f"scales[{i}] of {fmt.name}")
         if scale.kind == "float" and given.size:
             largest = scale.float_type.max_code
             if int(given.max()) > largest or int(given.min()) == 0 and fmt.family not in ("binary",):
-                raise ValueError(f"scales[{i}] of {fmt.name}: codes {given.min():#x} to {given.max():#x}; allowed: 0x1 to {largest:#x}")
+                raise ValueError(
+                    f"scales[{i}] of {fmt.name}: codes {given.min():#x} to {given.max():#x}; allowed: 0x1 to {largest:#x}"
+                )
         moved.append(np.ascontiguousarray(np.moveaxis(given, geometry.axis, -1)) if blocked else given)
     zeros = None
     if fmt.zero_point:
@@ -112,7 +116,9 @@ def empty_qtensor(
             low, high = fmt.element.qmin, fmt.element.qmax
             given = np.asarray(zero_point)
             if given.dtype.kind not in "iu" or given.shape != geometry.scale_shapes[0]:
-                raise ValueError(f"zero_point: {given.dtype} of shape {given.shape}; allowed: integers of shape {geometry.scale_shapes[0]}")
+                raise ValueError(
+                    f"zero_point: {given.dtype} of shape {given.shape}; allowed: integers of shape {geometry.scale_shapes[0]}"
+                )
             if given.size and (int(given.min()) < low or int(given.max()) > high):
                 raise ValueError(f"zero_point from {given.min()} to {given.max()}; allowed for {fmt.name}: {low} to {high}")
             blocked = isinstance(fmt.scales[0].group, int)

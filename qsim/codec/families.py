@@ -25,7 +25,6 @@ Call = Callable[[slice, slice, Array, Array, Array, Array], int]
 NONFINITE_POLICY = ("nan_block", "saturate", "error")
 LANES = 16
 NO_WORDS = np.zeros((0, 0), np.uint32)
-ZERO_WORDS = np.zeros(LANES, np.uint32)
 
 
 @dataclass(frozen=True)
@@ -45,9 +44,9 @@ class Job:
         return np.asarray(addends(self.q.options.rounding))
 
     @property
-    def lane_add(self) -> tuple[int, ...]:
-        """The rounding mode as the vector kernels take it."""
-        return tuple(int(a) for a in self.add)
+    def lane_add(self) -> tuple[int, ...] | None:
+        """The rounding mode as the vector kernels take it: None for half_even."""
+        return None if self.q.options.rounding == "half_even" else tuple(int(a) for a in self.add)
 
     @property
     def params(self) -> Any:
@@ -82,9 +81,9 @@ class Job:
         return next((s for s in statuses if s), 0)
 
 
-def flat_words(words: Array) -> tuple[Array, int]:
-    """(words, stride) of the vector kernels."""
-    return (words.reshape(-1), 1) if words.size else (ZERO_WORDS, 0)
+def flat_words(words: Array) -> Array | None:
+    """The words as the vector kernels take them: None if not stochastic."""
+    return words.reshape(-1) if words.size else None
 
 
 def _encode_float(job: Job) -> int:
@@ -104,8 +103,7 @@ def _encode_float(job: Job) -> int:
 
     def lanes(r: slice, c: slice, x: Array, u: Array, codes: Array, words: Array) -> int:
         whole = u.size // LANES * LANES
-        w, stride = flat_words(words)
-        status = fast.encode_floats(u.reshape(-1)[:whole], codes.reshape(-1)[:whole], p, lane_add, w, stride)
+        status = fast.encode_floats(u.reshape(-1)[:whole], codes.reshape(-1)[:whole], p, lane_add, flat_words(words))
         if whole == u.size or status:
             return int(status)
         rest = (slice(None), slice(whole, None))
@@ -131,7 +129,7 @@ def _encode_microexponent(job: Job) -> int:
 
         def lanes(r: slice, c: slice, x: Array, u: Array, codes: Array, words: Array) -> int:
             m = micro[r, groups(c, k2)] if k2 else micro
-            tail = (shared[r, groups(c, k1)].reshape(-1), k2, p, lane_add, *flat_words(words))
+            tail = (shared[r, groups(c, k1)].reshape(-1), k2, p, lane_add, flat_words(words))
             return int(fast.encode_mx(u.reshape(-1), codes.reshape(-1), m.reshape(-1), *tail))
 
         return job.run(frame, lanes, k1)
@@ -166,7 +164,7 @@ def _encode_ocp(job: Job) -> int:
         lane_add = job.lane_add
 
         def lanes(r: slice, c: slice, x: Array, u: Array, codes: Array, words: Array) -> int:
-            tail = (*constants, p, lane_add, add, *flat_words(words))
+            tail = (*constants, p, lane_add, add, flat_words(words))
             block = shared[r, groups(c, k)].reshape(-1)
             return int(fast.encode_ocp(x.reshape(-1), u.reshape(-1), codes.reshape(-1), block, *tail))
 
@@ -267,7 +265,7 @@ def _encode_integer(job: Job) -> int:
         lane_add = job.lane_add
 
         def lanes(r: slice, c: slice, x: Array, u: Array, codes: Array, words: Array) -> int:
-            tail = (scales, zeros, frame.segment[r], mantissa, emin, p, lane_add, add, *flat_words(words))
+            tail = (scales, zeros, frame.segment[r], mantissa, emin, p, lane_add, add, flat_words(words))
             return int(fast.encode_segments(x.reshape(-1), u.reshape(-1), codes.reshape(-1), x.shape[1], *tail))
 
         return job.run(frame, lanes, LANES)
@@ -299,7 +297,7 @@ def _encode_groups(job: Job) -> int:
         z = zeros[r, g] if affine else zeros
         s = scales[r, g]
         if lanes:
-            tail = (s.reshape(-1), z.reshape(-1), *scale_type, p, lane_add, *flat_words(words))
+            tail = (s.reshape(-1), z.reshape(-1), *scale_type, p, lane_add, flat_words(words))
             status = fast.encode_groups(x.reshape(-1), u.reshape(-1), codes.reshape(-1), *tail)
         else:
             status = portable.encode_groups(x, u, codes, s, z, *scale_type, op, job.given, p, add, words)
@@ -330,7 +328,7 @@ def _encode_vsq(job: Job) -> int:
         lane_add = job.lane_add
 
         def lanes(r: slice, c: slice, x: Array, u: Array, codes: Array, words: Array) -> int:
-            tail = (x.shape[1], gammas, frame.segment[r], k, smax, mantissa, emin, p, lane_add, *flat_words(words))
+            tail = (x.shape[1], gammas, frame.segment[r], k, smax, mantissa, emin, p, lane_add, flat_words(words))
             return int(fast.encode_vsq(u.reshape(-1), codes.reshape(-1), vectors[r, groups(c, k)].reshape(-1), *tail))
 
         return job.run(frame, lanes, k)
@@ -361,7 +359,7 @@ def _encode_nvfp4(job: Job) -> int:
         lane_add = job.lane_add
 
         def lanes(r: slice, c: slice, x: Array, u: Array, codes: Array, words: Array) -> int:
-            tail = (int(g[0]), k, largest, min_code, lane_add, *flat_words(words))
+            tail = (int(g[0]), k, largest, min_code, lane_add, flat_words(words))
             return int(fast.encode_nvfp4(u.reshape(-1), codes.reshape(-1), scales[r, groups(c, k)].reshape(-1), *tail))
 
         return job.run(frame, lanes, k)

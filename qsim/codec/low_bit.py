@@ -57,7 +57,9 @@ def encode(q: QTensor, x: NDArray[np.float32], words: NDArray[np.uint32], given:
         if not frame.swap:
             q.codes_moved[...] = codes.reshape(q.codes_moved.shape)
     else:
-        q.codes_moved[...] = codes.reshape(*q.codes_moved.shape[:-1], q.scales_moved[0].shape[-1] * pad)[..., : q.codes_moved.shape[-1]]
+        q.codes_moved[...] = codes.reshape(*q.codes_moved.shape[:-1], q.scales_moved[0].shape[-1] * pad)[
+            ..., : q.codes_moved.shape[-1]
+        ]
     return 0
 
 

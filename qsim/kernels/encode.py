@@ -224,7 +224,12 @@ def choose_scale(high, low, affine, qabs, qmin, qmax, mantissa_bits, emin, max_c
             code = np.int64(LARGEST)
         code = max(code, np.int64(1))
         s = np.float32(float32_value(code))
-        z = np.rint(min(max(np.float32(np.float32(qmin) + np.float32(np.float32(float32_value(low)) / s)), np.float32(qmin)), np.float32(qmax)))
+        z = np.rint(
+            min(
+                max(np.float32(np.float32(qmin) + np.float32(np.float32(float32_value(low)) / s)), np.float32(qmin)),
+                np.float32(qmax),
+            )
+        )
         return code, np.int64(z)
     code = sc.affine_scale(high, low, np.int64(qmax) - np.int64(qmin), saturate)
     if code < 0:
@@ -357,4 +362,3 @@ def encode_ternary(x, codes, thresholds, segment):
         for j in range(x.shape[1]):
             v = np.float64(x[r, j])
             codes[r, j] = 1 if v > t else 3 if v < -t else 0
-

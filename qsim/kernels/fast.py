@@ -1,23 +1,29 @@
 """Encoders and decoders of whole blocks, sixteen lanes at a time: the same bits as encode.py and decode.py, near memory speed.
 
 All arrays are 1-D and contiguous; k is a multiple of 16; options that these kernels do not take go to the portable ones.
-`add` is the mode's addends as a tuple; `words` uint32, read from `stride * element` (stride 0 and sixteen zeros: not stochastic).
+`add` is the mode's addends as a tuple, or None: half_even; `words` uint32, each at the top of 32 bits, or None: not stochastic.
 """
 
 import numpy as np
 
 from qsim.kernels import scale as sc
 from qsim.kernels.element import EXACT, Step, encode_element
-from qsim.kernels.encode import INF, NONFINITE, OK, SCALE_OVERFLOW, choose_scale, float32_value, group_extremes, power_step
+from qsim.kernels.encode import INF, LARGEST, NONFINITE, OK, SCALE_OVERFLOW, choose_scale, float32_value, group_extremes, power_step
 from qsim.kernels.jit import helper, kernel
 from qsim.kernels.vector_ops import (
     decode_float16,
     decode_integer16,
     encode_e2m1_16,
     encode_fixed16,
+    encode_fixed16_even,
     encode_float16,
+    encode_float16_even,
     encode_integer16,
     encode_mx16,
+    encode_mx16_even,
+    encode_saturating16,
+    encode_saturating16_even,
+    encode_thresholds16,
     max_magnitude,
 )
 
@@ -35,17 +41,21 @@ def amax_of_rows(u, length, high):
 
 
 @kernel
-def encode_floats(u, codes, p, add, words, stride):
+def encode_floats(u, codes, p, add, words):
     """Plain floats (rule R3), a multiple of 16."""
+    room = (p.max_code >> p.mantissa_bits) + p.emin - 1 + 24 - p.mantissa_bits <= 126
     for i in range(0, u.shape[0], 16):
         if p.nan_code < 0 and max_magnitude(u, i, 1) > INF:
             return NONFINITE
-        encode_float16(u, i, codes, 0, p, add, words, i * stride)
+        if add is None and words is None and room:
+            encode_float16_even(u, i, codes, p)
+        else:
+            encode_float16(u, i, codes, 0, p, add, words)
     return OK
 
 
 @kernel
-def encode_mx(u, codes, micro, shared, k2, p, add, words, stride):
+def encode_mx(u, codes, micro, shared, k2, p, add, words):
     """MX9, MX6, MX4 and bfp with blocks of 16 (rule S2)."""
     flags = (1 if k2 else 0) | (2 if p.keep_zero_sign else 0)
     for block in range(shared.shape[0]):
@@ -56,21 +66,25 @@ def encode_mx(u, codes, micro, shared, k2, p, add, words, stride):
             codes[i : i + 16] = 0
             if k2:
                 micro[i // 2 : i // 2 + 8] = 0
+        elif add is None and words is None and top >= p.bits:
+            encode_mx16_even(u, i, codes, micro, i // 2 if k2 else 0, top, p.bits, flags)
         else:
-            encode_mx16(u, i, codes, micro, i // 2 if k2 else 0, top, p.bits, flags, add, words, i * stride)
+            encode_mx16(u, i, codes, micro, i // 2 if k2 else 0, top, p.bits, flags, add, words)
     return OK
 
 
 @helper
-def encode_slowly(x, u, codes, lo, hi, step, zero, p, slow_add, words, stride):
+def encode_slowly(x, u, codes, lo, hi, step, zero, p, slow_add, words):
     """A stretch through the portable element encoder."""
     for j in range(lo, hi):
-        word = np.int64(words[j]) if stride else np.int64(0)
+        word = np.int64(0)
+        if words is not None:
+            word = np.int64(words[j])
         codes[j] = encode_element(np.int64(u[j]), x[j], step, zero, p, slow_add, word)
 
 
 @kernel
-def encode_ocp(x, u, codes, shared, k, lsb, rule, emax, half_ulp, max_sig, max_e, grid, p, add, slow_add, words, stride):
+def encode_ocp(x, u, codes, shared, k, lsb, rule, emax, half_ulp, max_sig, max_e, grid, p, add, slow_add, words):
     """OCP MX (rule S3)."""
     is_float = grid[0] >= 0
     lowest = 1 - p.emin if is_float else 0
@@ -86,14 +100,20 @@ def encode_ocp(x, u, codes, shared, k, lsb, rule, emax, half_ulp, max_sig, max_e
             code = sc.shared_exponent(amax, rule, emax, half_ulp, max_sig, max_e, grid[0], grid[1], grid[2])
         shared[block] = code
         e = code - 127 + lsb
-        if code < lowest:
-            encode_slowly(x, u, codes, i, i + k, power_step(e), np.int64(0), p, slow_add, words, stride)
+        if add is None and words is None and -127 <= e <= 126:
+            for j in range(i, i + k, 16):
+                if is_float:
+                    encode_saturating16_even(u, j, codes, e, p)
+                else:
+                    encode_fixed16_even(u, j, codes, e, p)
+        elif code < lowest:
+            encode_slowly(x, u, codes, i, i + k, power_step(e), np.int64(0), p, slow_add, words)
         elif is_float:
             for j in range(i, i + k, 16):
-                encode_float16(u, j, codes, e, p, add, words, j * stride)
+                encode_saturating16(u, j, codes, e, p, add, words)
         else:
             for j in range(i, i + k, 16):
-                encode_fixed16(u, j, codes, e, p, add, words, j * stride)
+                encode_fixed16(u, j, codes, e, p, add, words)
     return OK
 
 
@@ -105,7 +125,7 @@ def exact_step(sig, e):
 
 
 @kernel
-def encode_segments(x, u, codes, length, scales, zero_points, segment, mantissa_bits, emin, p, add, slow_add, words, stride):
+def encode_segments(x, u, codes, length, scales, zero_points, segment, mantissa_bits, emin, p, add, slow_add, words):
     """Integers with a scale a segment (rules S4, S6), rows of `length`."""
     whole = length // 16 * 16
     for r in range(segment.shape[0]):
@@ -114,13 +134,13 @@ def encode_segments(x, u, codes, length, scales, zero_points, segment, mantissa_
         zero = np.int64(zero_points[segment[r]])
         start = r * length
         for j in range(start, start + whole, 16):
-            encode_integer16(u, j, codes, inverse, zero, p, add, words, j * stride)
-        encode_slowly(x, u, codes, start + whole, start + length, step, zero, p, slow_add, words, stride)
+            encode_integer16(u, j, codes, inverse, zero, p, add, words)
+        encode_slowly(x, u, codes, start + whole, start + length, step, zero, p, slow_add, words)
     return OK
 
 
 @kernel
-def encode_groups(x, u, codes, scales, zero_points, k, affine, mantissa_bits, emin, max_code, saturate, p, add, words, stride):
+def encode_groups(x, u, codes, scales, zero_points, k, affine, mantissa_bits, emin, max_code, saturate, p, add, words):
     """Integers with a float scale a group of k (rules S4, S6, exact arithmetic)."""
     two = u.reshape(1, u.shape[0])
     for block in range(scales.shape[0]):
@@ -145,12 +165,12 @@ def encode_groups(x, u, codes, scales, zero_points, k, affine, mantissa_bits, em
         sig, e = sc.float_parts(code, mantissa_bits, emin)
         inverse = 1.0 / (np.float64(sig) * sc.power_of_two(e))
         for j in range(i, i + k, 16):
-            encode_integer16(u, j, codes, inverse, zero, p, add, words, j * stride)
+            encode_integer16(u, j, codes, inverse, zero, p, add, words)
     return OK
 
 
 @kernel
-def encode_vsq(u, codes, vector_scales, length, gammas, segment, k, smax, mantissa_bits, emin, p, add, words, stride):
+def encode_vsq(u, codes, vector_scales, length, gammas, segment, k, smax, mantissa_bits, emin, p, add, words):
     """VS-Quant (rule S5, order requantize) with gammas of 16 bits or fewer, rows of `length`."""
     for r in range(segment.shape[0]):
         sig, e = sc.float_parts(np.int64(gammas[segment[r]]), mantissa_bits, emin)
@@ -165,7 +185,7 @@ def encode_vsq(u, codes, vector_scales, length, gammas, segment, k, smax, mantis
                 s = min(max(np.rint(float32_value(amax) / unit), 1.0), np.float64(smax))
                 inverse = 1.0 / (s * gamma)
                 for j in range(i, i + k, 16):
-                    encode_integer16(u, j, codes, inverse, np.int64(0), p, add, words, j * stride)
+                    encode_integer16(u, j, codes, inverse, np.int64(0), p, add, words)
             else:
                 codes[i : i + k] = 0
             vector_scales[i // k] = np.int64(s)
@@ -183,15 +203,44 @@ def e4m3_code(ratio, min_code):
     return max(code, np.int64(min_code))
 
 
-@kernel
-def encode_nvfp4(u, codes, scales, g_code, k, largest, min_code, add, words, stride):
-    """NVFP4 (rule S8): E2M1 elements, E4M3 block scales."""
-    sig, e = sc.float_parts(np.int64(g_code), 23, -126)
-    g = np.float64(sig) * sc.power_of_two(e)
-    inverses = np.empty(128, np.float64)
+@helper
+def e2m1_limits(g_sig, g_e):
+    """limits[s, i]: |x| is above tie i of E2M1 over the step s * g (s an E4M3 code) iff its pattern is above the limit, half_even.
+
+    A tie is (1, 3, 5, 7, 10, 14, 20)[i] / 4 of the step, an integer times a power of two; the odd ones of the list go up at the tie.
+    """
+    limits = np.zeros((128, 8), np.uint32)
     for code in range(1, 127):
         s_sig, s_e = sc.float_parts(np.int64(code), 3, -6)
-        inverses[code] = 1.0 / (np.float64(s_sig) * sc.power_of_two(s_e) * g)
+        for i in range(7):
+            quarter = 2 * i + 1 if i < 4 else 10 if i == 4 else 14 if i == 5 else 20
+            sig, e = s_sig * g_sig * quarter, s_e + g_e - 2
+            width = np.int64(0)
+            while sig >> width:
+                width += 1
+            lead = e + width - 1
+            if lead > 127:
+                limits[code, i] = LARGEST
+                continue
+            unit = max(lead, np.int64(-126)) - 23
+            shift = unit - e
+            if shift <= 0:
+                sig, shift = sig << -shift, np.int64(0)
+            kept = sig >> shift if shift < 63 else np.int64(0)
+            exact = shift < 63 and (kept << shift) == sig
+            pattern = ((unit + 149) << 23) + kept if lead >= -126 else kept
+            if exact and i % 2 == 1:
+                pattern -= 1
+            limits[code, i] = pattern
+    return limits
+
+
+@kernel
+def encode_nvfp4(u, codes, scales, g_code, k, largest, min_code, add, words):
+    """NVFP4 (rule S8): E2M1 elements, E4M3 block scales."""
+    g_sig, g_e = sc.float_parts(np.int64(g_code), 23, -126)
+    g = np.float64(g_sig) * sc.power_of_two(g_e)
+    limits = e2m1_limits(g_sig, g_e)
     for block in range(scales.shape[0]):
         i = block * k
         amax = max_magnitude(u, i, k // 16)
@@ -201,8 +250,14 @@ def encode_nvfp4(u, codes, scales, g_code, k, largest, min_code, add, words, str
         if amax != 0:
             code = e4m3_code(float32_value(amax) / (largest * g), min_code)
         scales[block] = code
-        for j in range(i, i + k, 16):
-            encode_e2m1_16(u, j, codes, inverses[code], add, words, j * stride)
+        if add is None and words is None:
+            for j in range(i, i + k, 16):
+                encode_thresholds16(u, j, codes, limits, code)
+        else:
+            sig, e = sc.float_parts(code, 3, -6)
+            inverse = 1.0 / (np.float64(sig) * sc.power_of_two(e) * g)
+            for j in range(i, i + k, 16):
+                encode_e2m1_16(u, j, codes, inverse, add, words)
     return OK
 
 

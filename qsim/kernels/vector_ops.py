@@ -1,10 +1,9 @@
 """Vector building blocks: sixteen elements of one group encoded or decoded (the vector twins of element.py and decode.py).
 
 Shifts are in 32-bit lanes: a 24-bit significand, a shift of 1 to 31 (further: nothing but a sticky bit), a 32-bit fraction.
-Random words: at most 8 bits, so that a fraction below 2^-8 never carries.
+`add` None: half_even; `words` None: not stochastic; a kernel is compiled for the kinds it is called with. Random words have at most
+8 bits, so that a fraction below 2^-8 never carries.
 """
-
-import struct
 
 from llvmlite import ir
 from numba import types
@@ -14,6 +13,7 @@ from numba.extending import intrinsic
 from qsim.kernels.vector import (
     F32,
     F64,
+    I1,
     I32,
     I64,
     Lanes,
@@ -31,6 +31,9 @@ from qsim.kernels.vector import (
 
 FIXED_LIMIT = float(1 << 18)  # |x| / step is cut here: every integer element saturates far below
 FIXED_MAGIC = 1.5 * 2.0**20  # adding it leaves 32 fraction bits in the low half of a float64
+INTEGER_MAGIC = 1.5 * 2.0**52  # adding it to a float64 rounds half_even to an integer, which the low half then holds
+FLOAT_MAGIC = 1.5 * 2.0**23  # the same for float32
+FLOAT_MAGIC_BITS = 0x4B400000
 FINE_LIMIT = 64.0
 FINE_MAGIC = 1.5 * 2.0**7  # leaves 45 fraction bits
 
@@ -39,18 +42,29 @@ def _width(array_type):
     return array_type.dtype.bitwidth
 
 
-def _carry(kept, fraction, negative, add, word):
-    """kept + 1 where fraction + the mode's addend + word carries out of 32 bits."""
-    odd = (kept & 1).eq(1)
-    addend = odd.where(negative.where(add[3], add[1]), negative.where(add[2], add[0])) + word
+def _addend(b, odd, negative, modes):
+    """The mode's addend (modes: four lanes, or None for half_even), by the parity `odd` (0 or 1) and the sign mask."""
+    if modes is None:
+        return odd + 0x7FFFFFFF
+    is_odd = odd.eq(1)
+    return is_odd.where(negative.where(modes[3], modes[1]), negative.where(modes[2], modes[0]))
+
+
+def _carry(kept, fraction, negative, modes, word):
+    """kept + 1 where fraction + addend + word carries out of 32 bits."""
+    addend = _addend(kept.b, kept & 1, negative, modes)
+    addend = addend if word is None else addend + word
     return kept + (fraction + addend).ult(fraction).to(I32, "zext")
 
 
-def _round_shift(sig, shift, negative, add, word):
-    far = shift.ugt(31)
+def _round_shift(sig, shift, negative, modes, word):
+    """sig / 2^shift rounded, sig below 2^24, shift 1 or more: the addend is brought down to the scale of sig, and its sum cut."""
     near = shift.umin(31)
-    fraction = far.where(sig.umin(1), sig << (32 - near))
-    return _carry(sig >> near, fraction, negative, add, word)
+    if word is not None:  # the fraction of a longer shift is below every threshold but 0
+        sig = shift.ugt(31).where(sig.umin(1), sig)
+    addend = _addend(sig.b, (sig >> near) & 1, negative, modes)
+    addend = addend if word is None else addend + word
+    return (sig + (addend >> (32 - near))) >> near
 
 
 def _unpack(u):
@@ -61,8 +75,16 @@ def _unpack(u):
     return magnitude, field.umax(1), sig, u.slt(0)
 
 
-def _modes(b, add):
-    return [splat32(b, b.extract_value(add, i)) for i in range(4)]
+def _modes(b, signature, args, i):
+    """The mode's four addends in lanes; None where argument i is None: half_even."""
+    return None if signature.args[i] == types.none else [splat32(b, b.extract_value(args[i], k)) for k in range(4)]
+
+
+def _words(context, b, signature, args, i, offset):
+    """Sixteen random words; None where argument i is None: not stochastic."""
+    if signature.args[i] == types.none:
+        return None
+    return load(b, address(context, b, signature.args[i], args[i], offset), I32)
 
 
 def _saturated_integer(q, negative, zero, qmin, qmax, mask):
@@ -89,12 +111,12 @@ def max_magnitude(typingctx, u, offset, count):
 
 
 @intrinsic
-def encode_mx16(typingctx, u, offset, codes, micro, micro_offset, top, bits, flags, add, words, word_offset):
+def encode_mx16(typingctx, u, offset, codes, micro, micro_offset, top, bits, flags, add, words):
     """One block of S1Mm elements (rule S2); top: its exponent field, 0 to 254; flags: 1 microexponents, 2 keep the sign of zero."""
-    sig = types.int64(u, offset, codes, micro, micro_offset, top, bits, flags, add, words, word_offset)
+    sig = types.int64(u, offset, codes, micro, micro_offset, top, bits, flags, add, words)
 
     def codegen(context, b, signature, args):
-        _, offset, _, _, micro_offset, top, bits, flags, add, _, word_offset = args
+        _, offset, _, _, micro_offset, top, bits, flags, _, _ = args
         at = lambda i, o: address(context, b, signature.args[i], args[i], o)  # noqa: E731
         u = load(b, at(0, offset), I32)
         magnitude, field, significand, negative = _unpack(u)
@@ -105,7 +127,7 @@ def encode_mx16(typingctx, u, offset, codes, micro, micro_offset, top, bits, fla
         tau = (shared - pair).umin(1) & flag
         m = splat32(b, b.sub(bits, ir.Constant(bits.type, 1)))
         shift = (24 - m) + (shared - tau) - field
-        q = _round_shift(significand, shift, negative, _modes(b, add), load(b, at(9, word_offset), I32))
+        q = _round_shift(significand, shift, negative, _modes(b, signature, args, 8), _words(context, b, signature, args, 9, offset))
         q = q.umin((m * 0 + 1 << m) - 1)
         keep = ((flag & 2) | q).eq(0)
         sign = (u >> 31) << m
@@ -118,13 +140,13 @@ def encode_mx16(typingctx, u, offset, codes, micro, micro_offset, top, bits, fla
 
 
 @intrinsic
-def encode_float16(typingctx, u, offset, codes, e, p, add, words, word_offset):
+def encode_float16(typingctx, u, offset, codes, e, p, add, words):
     """Sixteen floats over 2^e on an ExMy grid (rules R3, S3). p: ElementParams; |x| / 2^e of subnormal x must lie below emin, or e >= 0."""
-    sig = types.int64(u, offset, codes, e, p, add, words, word_offset)
+    sig = types.int64(u, offset, codes, e, p, add, words)
 
     def codegen(context, b, signature, args):
         at = lambda i, o: address(context, b, signature.args[i], args[i], o)  # noqa: E731
-        _, offset, _, e, p, add, _, word_offset = args
+        _, offset, _, e, p, _, _ = args
         item = lambda i: splat32(b, b.extract_value(p, i))  # noqa: E731
         bits, mantissa, emin, max_code, overflow, inf, nan, stay_positive, stay_negative = (item(i) for i in range(1, 10))
         u = load(b, at(0, offset), I32)
@@ -132,7 +154,8 @@ def encode_float16(typingctx, u, offset, codes, e, p, add, words, word_offset):
         lead = field - 127 - splat32(b, e)
         above = (lead - emin).smax(0)
         shift = (23 - mantissa) + (emin - lead).smax(0)
-        code = (above << mantissa) + _round_shift(significand, shift, negative, _modes(b, add), load(b, at(6, word_offset), I32))
+        modes, word = _modes(b, signature, args, 5), _words(context, b, signature, args, 6, offset)
+        code = (above << mantissa) + _round_shift(significand, shift, negative, modes, word)
         stays = negative.where(stay_negative, stay_positive).eq(1)
         code = code.ugt(max_code).where(stays.where(max_code, overflow), code)
         code = magnitude.ugt(0x7F7FFFFF).where(magnitude.ugt(0x7F800000).where(nan, inf), code)
@@ -144,21 +167,165 @@ def encode_float16(typingctx, u, offset, codes, e, p, add, words, word_offset):
 
 
 @intrinsic
-def encode_fixed16(typingctx, u, offset, codes, e, p, add, words, word_offset):
-    """Sixteen two's complement integers in units of 2^e (MXINT8)."""
-    sig = types.int64(u, offset, codes, e, p, add, words, word_offset)
+def encode_saturating16(typingctx, u, offset, codes, e, p, add, words):
+    """encode_float16 for finite inputs and an element that saturates (rule S3)."""
+    sig = types.int64(u, offset, codes, e, p, add, words)
 
     def codegen(context, b, signature, args):
         at = lambda i, o: address(context, b, signature.args[i], args[i], o)  # noqa: E731
-        _, offset, _, e, p, add, _, word_offset = args
+        _, offset, _, e, p, _, _ = args
+        bits, mantissa, emin, max_code = (splat32(b, b.extract_value(p, i)) for i in range(1, 5))
+        u = load(b, at(0, offset), I32)
+        _, field, significand, negative = _unpack(u)
+        above = field - (splat32(b, e) + 127 + emin)
+        shift = (23 - mantissa) + (0 - above).smax(0)
+        modes, word = _modes(b, signature, args, 5), _words(context, b, signature, args, 6, offset)
+        code = (above.smax(0) << mantissa) + _round_shift(significand, shift, negative, modes, word)
+        store_codes(code.umin(max_code) | ((u >> 31) << (bits - 1)), at(2, offset), _width(signature.args[2]))
+        return ir.Constant(I64, 0)
+
+    return sig, codegen
+
+
+@intrinsic
+def encode_fixed16(typingctx, u, offset, codes, e, p, add, words):
+    """Sixteen two's complement integers in units of 2^e (MXINT8)."""
+    sig = types.int64(u, offset, codes, e, p, add, words)
+
+    def codegen(context, b, signature, args):
+        at = lambda i, o: address(context, b, signature.args[i], args[i], o)  # noqa: E731
+        _, offset, _, e, p, _, _ = args
         bits, qmin, qmax = (splat32(b, b.extract_value(p, i)) for i in (1, 10, 11))
         u = load(b, at(0, offset), I32)
         _, field, significand, negative = _unpack(u)
         shift = splat32(b, e) + 150 - field
         large = shift.slt(5)  # 2^19 or more
-        q = _round_shift(significand, large.where(shift * 0 + 5, shift), negative, _modes(b, add), load(b, at(6, word_offset), I32))
+        modes, word = _modes(b, signature, args, 5), _words(context, b, signature, args, 6, offset)
+        q = _round_shift(significand, large.where(shift * 0 + 5, shift), negative, modes, word)
         mask = ((bits * 0 + 1) << bits) - 1
         store_codes(_saturated_integer(q, negative, u & 0, qmin, qmax, mask), at(2, offset), _width(signature.args[2]))
+        return ir.Constant(I64, 0)
+
+    return sig, codegen
+
+
+# Half_even, the default, is what IEEE addition does: x + c has the last bit where c's ulp is the step, one rounding, exactly.
+
+
+@intrinsic
+def encode_mx16_even(typingctx, u, offset, codes, micro, micro_offset, top, bits, flags):
+    """encode_mx16 in mode half_even for top >= bits: |x| over a power of two is exact, or too small to matter."""
+    sig = types.int64(u, offset, codes, micro, micro_offset, top, bits, flags)
+
+    def codegen(context, b, signature, args):
+        at = lambda i, o: address(context, b, signature.args[i], args[i], o)  # noqa: E731
+        _, offset, _, _, micro_offset, top, bits, flags = args
+        u = load(b, at(0, offset), I32)
+        magnitude = u & 0x7FFFFFFF
+        m = b.sub(bits, ir.Constant(I64, 1))
+        inverse = splat32(b, b.shl(b.sub(b.add(m, ir.Constant(I64, 253)), top), ir.Constant(I64, 23)))
+        below = magnitude.umax(magnitude.swap_pairs()).ult(splat32(b, b.shl(top, ir.Constant(I64, 23))))
+        has_pairs = splat(b, b.trunc(flags, I1))
+        lowered = below & has_pairs
+        scaled = magnitude.to(F32, "bitcast") * lowered.where(inverse + 0x800000, inverse).to(F32, "bitcast")
+        limit = splat32(b, b.add(b.sub(b.shl(ir.Constant(I64, 1), m), ir.Constant(I64, 1)), ir.Constant(I64, FLOAT_MAGIC_BITS)))
+        q = (scaled + FLOAT_MAGIC).to(I32, "bitcast").umin(limit)
+        sign = (u >> 31) << splat32(b, m)
+        shown = q.ugt(splat32(b, b.sub(ir.Constant(I64, FLOAT_MAGIC_BITS), b.and_(flags, ir.Constant(I64, 2)))))
+        store_codes(shown.where(q | sign, q), at(2, offset), _width(signature.args[2]))
+        with b.if_then(b.trunc(flags, I1)):
+            store_even_bytes(lowered.to(I32, "zext"), at(3, micro_offset))
+        return ir.Constant(I64, 0)
+
+    return sig, codegen
+
+
+def _float_even(t, mantissa, emin, ceiling):
+    """Magnitude codes of float32 t >= 0 on an ExMy grid, half_even; exponents are cut at `ceiling` (a field) to stay in range."""
+    low = (emin + 127) << 23
+    exponent = (t.to(I32, "bitcast") & 0x7F800000).umax(low)
+    if ceiling is not None:
+        exponent = exponent.umin(ceiling << 23)
+    unit = exponent + ((23 - mantissa) << 23)
+    kept = (t + unit.to(F32, "bitcast")).to(I32, "bitcast") - unit
+    return kept + ((exponent - low) >> (23 - mantissa))
+
+
+@intrinsic
+def encode_float16_even(typingctx, u, offset, codes, p):
+    """encode_float16 over 1 in mode half_even, for elements whose largest exponent leaves room: emax + 24 - M <= 126."""
+    sig = types.int64(u, offset, codes, p)
+
+    def codegen(context, b, signature, args):
+        at = lambda i, o: address(context, b, signature.args[i], args[i], o)  # noqa: E731
+        _, offset, _, p = args
+        bits, mantissa, emin, max_code, overflow, _, nan = (splat32(b, b.extract_value(p, i)) for i in range(1, 8))
+        u = load(b, at(0, offset), I32)
+        magnitude = u & 0x7FFFFFFF
+        ceiling = (max_code >> mantissa) + emin + 127  # the field one above that of the largest element
+        code = _float_even(magnitude.to(F32, "bitcast"), mantissa, emin, ceiling)
+        code = code.ugt(max_code).where(overflow, code)
+        code = magnitude.ugt(0x7F800000).where(nan, code)
+        store_codes(code | ((u >> 31) << (bits - 1)), at(2, offset), _width(signature.args[2]))
+        return ir.Constant(I64, 0)
+
+    return sig, codegen
+
+
+@intrinsic
+def encode_saturating16_even(typingctx, u, offset, codes, e, p):
+    """encode_saturating16 in mode half_even, for e in -127..126 and |x| / 2^e below 2^100."""
+    sig = types.int64(u, offset, codes, e, p)
+
+    def codegen(context, b, signature, args):
+        at = lambda i, o: address(context, b, signature.args[i], args[i], o)  # noqa: E731
+        _, offset, _, e, p = args
+        bits, mantissa, emin, max_code = (splat32(b, b.extract_value(p, i)) for i in range(1, 5))
+        u = load(b, at(0, offset), I32)
+        inverse = splat32(b, b.shl(b.sub(ir.Constant(I64, 127), e), ir.Constant(I64, 23))).to(F32, "bitcast")
+        code = _float_even((u & 0x7FFFFFFF).to(F32, "bitcast") * inverse, mantissa, emin, None)
+        store_codes(code.umin(max_code) | ((u >> 31) << (bits - 1)), at(2, offset), _width(signature.args[2]))
+        return ir.Constant(I64, 0)
+
+    return sig, codegen
+
+
+@intrinsic
+def encode_fixed16_even(typingctx, u, offset, codes, e, p):
+    """encode_fixed16 in mode half_even, for e in -127..126."""
+    sig = types.int64(u, offset, codes, e, p)
+
+    def codegen(context, b, signature, args):
+        at = lambda i, o: address(context, b, signature.args[i], args[i], o)  # noqa: E731
+        _, offset, _, e, p = args
+        bits, qmin, qmax = (splat32(b, b.extract_value(p, i)) for i in (1, 10, 11))
+        u = load(b, at(0, offset), I32)
+        inverse = splat32(b, b.shl(b.sub(ir.Constant(I64, 127), e), ir.Constant(I64, 23))).to(F32, "bitcast")
+        t = ((u & 0x7FFFFFFF).to(F32, "bitcast") * inverse).fmin(65536.0)
+        q = (t + FLOAT_MAGIC).to(I32, "bitcast") - FLOAT_MAGIC_BITS
+        mask = ((bits * 0 + 1) << bits) - 1
+        store_codes(_saturated_integer(q, u.slt(0), u & 0, qmin, qmax, mask), at(2, offset), _width(signature.args[2]))
+        return ir.Constant(I64, 0)
+
+    return sig, codegen
+
+
+@intrinsic
+def encode_thresholds16(typingctx, u, offset, codes, limits, row):
+    """Sixteen E2M1 codes: the magnitude code is the number of limits[row, 0:7] (float32 patterns) below the magnitude."""
+    sig = types.int64(u, offset, codes, limits, row)
+
+    def codegen(context, b, signature, args):
+        at = lambda i, o: address(context, b, signature.args[i], args[i], o)  # noqa: E731
+        _, offset, _, _, row = args
+        u = load(b, at(0, offset), I32)
+        magnitude = u & 0x7FFFFFFF
+        first = b.mul(row, ir.Constant(I64, 8))
+        code = (u >> 31) << 3
+        for i in range(7):
+            limit = splat(b, b.load(at(3, b.add(first, ir.Constant(I64, i)))))
+            code = code + magnitude.ugt(limit).to(I32, "zext")
+        store_codes(code, at(2, offset), _width(signature.args[2]))
         return ir.Constant(I64, 0)
 
     return sig, codegen
@@ -171,26 +338,31 @@ def _magnitude64(u, inverse, limit):
 
 
 @intrinsic
-def encode_integer16(typingctx, u, offset, codes, inverse, zero, p, add, words, word_offset):
+def encode_integer16(typingctx, u, offset, codes, inverse, zero, p, add, words):
     """Sixteen integers over a step of 28 bits or fewer (rules S4, S5, S6); inverse = 1 / step in float64.
 
     |x| / step is held with 32 fraction bits: a quotient that is no multiple of 2^-8 / step's last bit lies further than 2^-32 from
     every tie, integer or eighth-bit threshold, so that rounding to 2^-32 moves none across; a tiny one keeps a sticky bit.
     """
-    sig = types.int64(u, offset, codes, inverse, zero, p, add, words, word_offset)
+    sig = types.int64(u, offset, codes, inverse, zero, p, add, words)
 
     def codegen(context, b, signature, args):
         at = lambda i, o: address(context, b, signature.args[i], args[i], o)  # noqa: E731
-        _, offset, _, inverse, zero, p, add, _, word_offset = args
-        bits, qmin, qmax, keep_zero = (splat32(b, b.extract_value(p, i)) for i in (1, 10, 11, 12))
+        _, offset, _, inverse, zero, p, _, _ = args
+        bits, qmin, qmax = (splat32(b, b.extract_value(p, i)) for i in (1, 10, 11))
         u = load(b, at(0, offset), I32)
         negative = u.slt(0)
-        fixed = (_magnitude64(u, splat(b, inverse), FIXED_LIMIT) + FIXED_MAGIC).to(I64, "bitcast")
-        fraction = fixed.to(I32, "trunc")
-        kept = (fixed >> 32).to(I32, "trunc") & 0x7FFFF
-        tiny = (kept | fraction).eq(0)
-        fraction = fraction | tiny.where((u & 0x7FFFFFFF).umin(1), 0)
-        q = _carry(kept, fraction, negative, _modes(b, add), load(b, at(7, word_offset), I32))
+        snapped = _magnitude64(u, splat(b, inverse), FIXED_LIMIT) + FIXED_MAGIC
+        modes, word = _modes(b, signature, args, 6), _words(context, b, signature, args, 7, offset)
+        if modes is None and word is None:
+            q = (snapped - FIXED_MAGIC + INTEGER_MAGIC).to(I64, "bitcast").to(I32, "trunc")
+        else:
+            fixed = snapped.to(I64, "bitcast")
+            fraction = fixed.to(I32, "trunc")
+            kept = (fixed >> 32).to(I32, "trunc") & 0x7FFFF
+            tiny = (kept | fraction).eq(0)
+            fraction = fraction | tiny.where((u & 0x7FFFFFFF).umin(1), 0)
+            q = _carry(kept, fraction, negative, modes, word)
         mask = ((bits * 0 + 1) << bits) - 1
         store_codes(_saturated_integer(q, negative, splat32(b, zero), qmin, qmax, mask), at(2, offset), _width(signature.args[2]))
         return ir.Constant(I64, 0)
@@ -199,16 +371,16 @@ def encode_integer16(typingctx, u, offset, codes, inverse, zero, p, add, words, 
 
 
 @intrinsic
-def encode_e2m1_16(typingctx, u, offset, codes, inverse, add, words, word_offset):
+def encode_e2m1_16(typingctx, u, offset, codes, inverse, add, words):
     """Sixteen E2M1 elements over a step of 28 bits or fewer (rule S8); inverse = 1 / step in float64; saturating, -0 kept.
 
     |x| / step is held with 45 fraction bits, then with 24 and a sticky bit: units of 2^-24, thresholds are multiples of 2^-10.
     """
-    sig = types.int64(u, offset, codes, inverse, add, words, word_offset)
+    sig = types.int64(u, offset, codes, inverse, add, words)
 
     def codegen(context, b, signature, args):
         at = lambda i, o: address(context, b, signature.args[i], args[i], o)  # noqa: E731
-        _, offset, _, inverse, add, _, word_offset = args
+        _, offset, _, inverse, _, _ = args
         u = load(b, at(0, offset), I32)
         negative = u.slt(0)
         fixed = (_magnitude64(u, splat(b, inverse), FINE_LIMIT) + FINE_MAGIC).to(I64, "bitcast") & ((1 << 51) - 1)
@@ -219,7 +391,9 @@ def encode_e2m1_16(typingctx, u, offset, codes, inverse, add, words, word_offset
         binade = w.ugt((2 << 24) - 1).to(I32, "zext") + w.ugt((4 << 24) - 1).to(I32, "zext")
         shift = binade + 23
         kept = w >> shift
-        q = _carry(kept, w << (32 - shift), negative, _modes(b, add), load(b, at(5, word_offset), I32))
+        q = _carry(
+            kept, w << (32 - shift), negative, _modes(b, signature, args, 4), _words(context, b, signature, args, 5, offset)
+        )
         code = ((binade << 1) + q).umin(7)
         store_codes(code | ((u >> 31) << 3), at(2, offset), _width(signature.args[2]))
         return ir.Constant(I64, 0)
@@ -282,7 +456,3 @@ def decode_float16(typingctx, codes, offset, out, p, inner, outer):
 
     return sig, codegen
 
-
-def float32_bits(value):
-    """Pattern of a Python float, for constants."""
-    return struct.unpack("<I", struct.pack("<f", value))[0]

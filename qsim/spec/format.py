@@ -68,7 +68,9 @@ class Format:
         if ranks != sorted(ranks) or len({r for r in ranks if r}) != len([r for r in ranks if r]):
             raise SpecError(f"scale groups {groups} do not nest; allowed: integers, then channel, then tensor, finest first")
         if self.family in ("absmax", "vsq", "affine") and self.element.lsb_exponent:
-            raise SpecError(f"element.lsb_exponent = {self.element.lsb_exponent} with a float scale; allowed: 0 (the scale carries it)")
+            raise SpecError(
+                f"element.lsb_exponent = {self.element.lsb_exponent} with a float scale; allowed: 0 (the scale carries it)"
+            )
         for fine, coarse in zip(widths, widths[1:], strict=False):
             if coarse % fine or coarse == fine:
                 raise SpecError(f"scale group {coarse} is not a larger multiple of the finer group {fine}")
@@ -140,7 +142,9 @@ class Format:
     @property
     def effective_bits(self) -> Fraction:
         """Element bits plus scale bits over group, exact; a channel or tensor level adds 0, as in the published tables."""
-        return self.element.bits + sum((Fraction(s.bits, s.group) for s in self.block_scales if isinstance(s.group, int)), Fraction(0))
+        return self.element.bits + sum(
+            (Fraction(s.bits, s.group) for s in self.block_scales if isinstance(s.group, int)), Fraction(0)
+        )
 
     @property
     def number_of_codes(self) -> int:

@@ -46,7 +46,9 @@ class Geometry:
         channel = normalize_axis(channel_axis, len(full), "channel_axis")
         has_channel = any(s.group == "channel" for s in fmt.scales)
         if has_channel and fmt.block_scales and len(full) > 1 and place == channel:
-            raise ValueError(f"channel_axis={channel_axis} and axis={axis} are the same dimension; {fmt.name} needs two (rule S11)")
+            raise ValueError(
+                f"channel_axis={channel_axis} and axis={axis} are the same dimension; {fmt.name} needs two (rule S11)"
+            )
         return cls(fmt, full, place, channel)
 
     @property
@@ -130,6 +132,8 @@ class Geometry:
         """Exact bits of layout `block`: words, planes of scales, trailing scales, zero points."""
         bits = self.words * self.fmt.word_bits
         if self.fmt.layout.scales == "plane":
-            bits += sum(s.bits * self.words * (self.fmt.block_size // s.group) for s in self.fmt.block_scales if isinstance(s.group, int))
+            bits += sum(
+                s.bits * self.words * (self.fmt.block_size // s.group) for s in self.fmt.block_scales if isinstance(s.group, int)
+            )
         bits += sum(width * count for width, count in self.trailing_scales)
         return bits + self.zero_points * self.fmt.element.bits

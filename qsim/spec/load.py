@@ -111,19 +111,25 @@ def _element(table: object) -> Element:
         wanted = () if kind in fixed else ("bits",)
     for key in table:
         if key != "kind" and key not in wanted:
-            raise SpecError(f"element.{key} = {table[key]!r} does not apply to kind {kind!r}; allowed: {', '.join(('kind', *wanted))}")
+            raise SpecError(
+                f"element.{key} = {table[key]!r} does not apply to kind {kind!r}; allowed: {', '.join(('kind', *wanted))}"
+            )
     if kind == "float":
         exponent = _integer(table, "exponent_bits", 1, 8, "element.")
         mantissa = _integer(table, "mantissa_bits", 0, 10, "element.")
         specials = _choice(table, "specials", SPECIALS, "element.")
         if exponent + mantissa < 2 or (specials == "ieee" and (mantissa < 1 or exponent < 2)):
-            raise SpecError(f"element.exponent_bits = {exponent} with mantissa_bits = {mantissa} and specials = {specials!r} leaves no values")
+            raise SpecError(
+                f"element.exponent_bits = {exponent} with mantissa_bits = {mantissa} and specials = {specials!r} leaves no values"
+            )
         element = float_element(exponent, mantissa, specials)
         if "bias" in table:
             bias = _integer(table, "bias", -64, 127, "element.")
             element = float_element(exponent, mantissa, specials, bias)
         if element.emin < -126 or element.emax > 127:
-            raise SpecError(f"element.bias = {element.bias}: exponents {element.emin} to {element.emax} leave float32; allowed: -126 to 127")
+            raise SpecError(
+                f"element.bias = {element.bias}: exponents {element.emin} to {element.emax} leave float32; allowed: -126 to 127"
+            )
         return element
     if kind in fixed:
         return Element(kind, fixed[kind])
@@ -142,7 +148,9 @@ def _scale(table: dict[str, Any], i: int) -> Scale:
     except SpecError as error:
         raise SpecError(f"{where}{error}") from None
     group = table.get("group")
-    if group not in ("tensor", "channel") and not (isinstance(group, int) and not isinstance(group, bool) and 1 <= group <= 65536):
+    if group not in ("tensor", "channel") and not (
+        isinstance(group, int) and not isinstance(group, bool) and 1 <= group <= 65536
+    ):
         raise SpecError(f"{where}group = {group!r}; allowed: 1 to 65536, 'channel' or 'tensor'")
     assert isinstance(group, int | str)
     if kind in ("E8M0", "E1M0") and not isinstance(group, int):

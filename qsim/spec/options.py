@@ -100,6 +100,8 @@ def resolve_options(fmt: Format, given: dict[str, Any]) -> Options:
                 f" (rule {CHOICES[name][2]})"
             )
         if allowed and (value not in allowed or (isinstance(value, bool) != isinstance(allowed[0], bool))):
-            raise ValueError(f"{name}={value!r} is not allowed for {fmt.name}; allowed: {', '.join(map(str, allowed))} (rule {CHOICES[name][2]})")
+            raise ValueError(
+                f"{name}={value!r} is not allowed for {fmt.name}; allowed: {', '.join(map(str, allowed))} (rule {CHOICES[name][2]})"
+            )
         values[name] = value
     return Options(**values)

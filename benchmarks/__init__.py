@@ -1,0 +1,1 @@
+"""Speed, compared with peers in the same run: python -m benchmarks codec."""

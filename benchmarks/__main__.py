@@ -1,0 +1,14 @@
+"""python -m benchmarks NAME: one module a topic."""
+
+import click
+
+from benchmarks import codec
+
+
+@click.group(help=__doc__)
+def main() -> None:
+    pass
+
+
+main.add_command(codec.command)
+main()
