@@ -35,7 +35,8 @@ def refuse_nonfinite(x: NDArray[np.float32], fmt: Format) -> None:
     what = "NaN" if fmt.family == "float" else "NaN or infinite"
     rule = "R3" if fmt.family == "float" else "S7"
     raise ValueError(
-        f"{fmt.name} has no code for {x[first]!s}: first at index [{index}], {places.size} of {x.size} values are {what} (rule {rule})"
+        f"{fmt.name} has no code for {x[first]!s}: first at index [{index}], {places.size} of {x.size} values are {what}"
+        f" (rule {rule})"
     )
 
 

@@ -68,6 +68,7 @@ def even_half_ulp(e: Element) -> int:
 def element_table(e: Element, dtype: str) -> Array:
     """Value of every code of an element, float32 or float64 (all exact)."""
     codes = np.arange(1 << e.bits, dtype=np.int64)
+    values: NDArray[np.floating[Any]]
     if e.is_float:
         values = float_values(codes, e)
     elif e.kind == "uint":
@@ -93,7 +94,8 @@ def float_values(codes: Array, e: Element) -> NDArray[np.float64]:
         values = np.where(magnitude > e.max_code, np.inf if e.specials == "ieee" else np.nan, values)
     if e.specials == "ieee":
         values = np.where(magnitude > e.max_code + 1, np.nan, values)
-    return np.copysign(values, np.where(codes >> (e.bits - 1), -1.0, 1.0))
+    signed: NDArray[np.float64] = np.copysign(values, np.where(codes >> (e.bits - 1), -1.0, 1.0))
+    return signed
 
 
 def scale_values(codes: Array, scale: Scale) -> NDArray[np.float64]:

@@ -6,18 +6,12 @@ Each has the same three functions, from cases to the values of a test.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from qsim.golden.bits import hexed
 from qsim.golden.block_cases import BlockCase
 from qsim.golden.element_cases import held
 from qsim.spec import Format, Geometry, resolve_options
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from qsim.codec import QTensor
 
 
 class Machine(Protocol):

@@ -3,8 +3,6 @@
 out = (element * inner) * outer, where element * inner is exact in the output type: the last product is the only rounding.
 """
 
-import numpy as np
-
 from qsim.kernels.jit import kernel
 
 
@@ -13,7 +11,7 @@ def decode_table(codes, table, inner, outer, g0, g1, segment, zero_points, one, 
     """Codes of 16 bits or fewer through a value table (R, L).
 
     inner: (R, groups of g0) values, or (0, 0) for none; outer: (R, groups of g1), or g1 = 0: outer[segment[r], 0].
-    one: 1 in the output type. zero_points: (R, groups) or (segments, 1) as outer, or (0, 0) for none, subtracted before any product.
+    one: 1 in the output type. zero_points: (R, groups) or (segments, 1) as outer, or (0, 0) for none; subtracted first.
     """
     for r in range(codes.shape[0]):
         length = codes.shape[1]

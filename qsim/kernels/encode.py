@@ -2,8 +2,8 @@
 
 Letters: R rows, L elements a row, k group size. `x` is float32 (R, L), `u` the same memory as uint32; codes (R, L).
 `words` is uint32 (R, L), each random word at the top of 32 bits, or (0, 0). A kernel with `given` uses the scale codes that
-stand in the scale arrays, else it writes them. Return value: OK, NONFINITE (a non-finite input is refused), or SCALE_OVERFLOW plus
-the number r * groups + b of the group whose scale is above its type.
+stand in the scale arrays, else it writes them. Return value: OK, NONFINITE (a non-finite input is refused), or SCALE_OVERFLOW
+plus the number r * groups + b of the group whose scale is above its type.
 """
 
 import numpy as np
@@ -177,7 +177,7 @@ def group_extremes(u, r, lo, hi):
 
 @kernel
 def encode_groups(x, u, codes, scales, zero_points, k, affine, mantissa_bits, emin, max_code, saturate, op, given, p, add, words):
-    """Integers with a float scale a group of k (rules S4, S6). affine: 0 symmetric, 1 exact (S6), 2 onnxruntime's float32 chain."""
+    """Integers with a float scale a group of k (rules S4, S6). affine: 0 symmetric, 1 exact, 2 onnxruntime's float32 chain."""
     length = x.shape[1]
     qmax = np.float64(p.qmax)
     for r in range(x.shape[0]):
@@ -301,7 +301,7 @@ def block_ratio(amax, largest, g, chain):
 
 @kernel
 def encode_nvfp4(x, u, codes, scales, g_code, k, largest, mantissa_bits, emin, max_code, min_code, chain, given, p, add, words):
-    """NVFP4 (rule S8): scales are float codes a block, g_code the FP32 code of the tensor. chain: 0 exact, 1 modelopt, 2 torchao."""
+    """NVFP4 (rule S8): a float scale code a block, g_code the tensor's FP32 code. chain: 0 exact, 1 modelopt, 2 torchao."""
     length = x.shape[1]
     g_sig, g_e = sc.float_parts(np.int64(g_code), 23, -126)
     g = np.float64(g_sig) * sc.power_of_two(g_e)

@@ -46,7 +46,7 @@ def fraction32(sig, shift):
 
 @helper
 def round_shift(sig, shift, sign, add, word):
-    """sig / 2^shift rounded once; sig in 0..2^62, shift any, `add` the mode's int64[4], `word` a random word at the top of 32 bits."""
+    """sig / 2^shift rounded once; sig in 0..2^62, any shift, `add` the mode's int64[4], `word` random at the top of 32 bits."""
     if shift <= 0:
         return sig << -shift
     kept = np.int64(0) if shift > 62 else sig >> shift

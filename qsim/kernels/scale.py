@@ -101,8 +101,8 @@ def shared_exponent(amax, rule, emax, half_ulp, max_sig, max_e, mantissa_bits, m
 def affine_scale(high, low, steps, saturate):
     """FP32 code of (high + low) / steps, exact then once half_even; high, low: magnitude patterns of rmax >= 0 and -rmin >= 0.
 
-    A tie of the quotient is a 25-bit number times `steps` (16 bits at most), so that it is even in units of the sum's last bit (the
-    sum has 42 bits or more): what lies below may be jammed into that bit.
+    A tie of the quotient is a 25-bit number times `steps` (16 bits at most), so that it is even in units of the sum's last bit
+    (the sum has 42 bits or more): what lies below may be jammed into that bit.
     """
     if high < low:
         high, low = low, high

@@ -34,7 +34,7 @@ def amax(u, high):
 
 @kernel
 def magnitude_sum(u, threshold, bins):
-    """Add the 24-bit significands of the |x| > threshold (float64) of u (uint32, 1-D) into bins[field], int64[256]; return their count.
+    """Add the 24-bit significands of the |x| > threshold (float64) of u (uint32, 1-D) into bins[field], int64[256]; their count.
 
     The sum of bins[f] * 2^(max(f, 1) - 150) is exact; 2^38 elements fit.
     """

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
+from itertools import pairwise
 
 from qsim.spec.error import SpecError
 from qsim.spec.number import Element, Scale
@@ -71,7 +72,7 @@ class Format:
             raise SpecError(
                 f"element.lsb_exponent = {self.element.lsb_exponent} with a float scale; allowed: 0 (the scale carries it)"
             )
-        for fine, coarse in zip(widths, widths[1:], strict=False):
+        for fine, coarse in pairwise(widths):
             if coarse % fine or coarse == fine:
                 raise SpecError(f"scale group {coarse} is not a larger multiple of the finer group {fine}")
 

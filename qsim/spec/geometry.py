@@ -110,7 +110,7 @@ class Geometry:
         shapes: list[tuple[int, ...]] = []
         for s in self.fmt.scales:
             if isinstance(s.group, int):
-                shapes.append(self.shape[: self.axis] + (self.groups_per_row(s.group),) + self.shape[self.axis + 1 :])
+                shapes.append((*self.shape[: self.axis], self.groups_per_row(s.group), *self.shape[self.axis + 1 :]))
             else:
                 shapes.append((self.channels,) if s.group == "channel" else ())
         return tuple(shapes)

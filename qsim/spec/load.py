@@ -13,6 +13,15 @@ from qsim.spec.number import ELEMENT_KINDS, SPECIALS, Element, Scale, check_scal
 
 TOP_KEYS = ("name", "title", "source", "not_verified", "zero_point", "element", "scale", "layout", "published")
 ELEMENT_KEYS = ("kind", "bits", "exponent_bits", "mantissa_bits", "bias", "specials", "lsb_exponent")
+#: Keys of [element] beside `kind`, by kind.
+KIND_KEYS: dict[str, tuple[str, ...]] = {
+    "float": ("exponent_bits", "mantissa_bits", "bias", "specials"),
+    "int": ("bits", "lsb_exponent"),
+    "sign_magnitude": ("bits", "lsb_exponent"),
+    "uint": ("bits",),
+    "binary": (),
+    "ternary": (),
+}
 PUBLISHED_KEYS = ("effective_bits", "word_bits", "largest", "smallest")
 
 
@@ -106,9 +115,7 @@ def _element(table: object) -> Element:
     _known(table, ELEMENT_KEYS, "element.")
     kind = _choice(table, "kind", ELEMENT_KINDS, "element.")
     fixed = {"binary": 1, "ternary": 2}
-    wanted = ("exponent_bits", "mantissa_bits", "bias", "specials") if kind == "float" else ("bits", "lsb_exponent")
-    if kind in fixed or kind == "uint":
-        wanted = () if kind in fixed else ("bits",)
+    wanted = KIND_KEYS[kind]
     for key in table:
         if key != "kind" and key not in wanted:
             raise SpecError(
@@ -178,9 +185,9 @@ def _layout(table: object, levels: int) -> Layout:
 
 
 def _known(table: dict[str, Any], allowed: tuple[str, ...], where: str) -> None:
-    for key in table:
+    for key, value in table.items():
         if key not in allowed:
-            raise SpecError(f"unknown key '{where}{key}' = {table[key]!r}; allowed: {', '.join(allowed)}")
+            raise SpecError(f"unknown key '{where}{key}' = {value!r}; allowed: {', '.join(allowed)}")
 
 
 def _typed(value: object, kind: type, key: str, allowed: str) -> None:

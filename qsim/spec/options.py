@@ -96,12 +96,13 @@ def resolve_options(fmt: Format, given: dict[str, Any]) -> Options:
         allowed = allowed_values(name, fmt)
         if not allowed and value != DEFAULTS[name]:
             raise ValueError(
-                f"{name}={value!r} does not apply to {fmt.name} (family {fmt.family}); it applies to {', '.join(CHOICES[name][1])}"
-                f" (rule {CHOICES[name][2]})"
+                f"{name}={value!r} does not apply to {fmt.name} (family {fmt.family});"
+                f" it applies to {', '.join(CHOICES[name][1])} (rule {CHOICES[name][2]})"
             )
         if allowed and (value not in allowed or (isinstance(value, bool) != isinstance(allowed[0], bool))):
             raise ValueError(
-                f"{name}={value!r} is not allowed for {fmt.name}; allowed: {', '.join(map(str, allowed))} (rule {CHOICES[name][2]})"
+                f"{name}={value!r} is not allowed for {fmt.name}; allowed: {', '.join(map(str, allowed))}"
+                f" (rule {CHOICES[name][2]})"
             )
         values[name] = value
     return Options(**values)
