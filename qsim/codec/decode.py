@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import DTypeLike
 
 Array = NDArray[Any]
-Task = Callable[[slice, slice], None]
+Task = Callable[[slice, slice, Array], None]
 LANES = 16
 
 
@@ -57,12 +57,12 @@ def _decode_moved(q: QTensor, out: Array) -> None:
     frame = value_frame(q)
     codes = frame.view(q.codes_moved)
     values = np.empty(codes.shape, out.dtype) if frame.swap else out.reshape(codes.shape)
-    task = _lanes(q, frame, codes, values) if out.dtype == np.float32 else None
-    run(task or _portable(q, frame, codes, values), pieces(frame.rows, frame.length, max(q.format.block_size, LANES)))
+    task = lanes_decoder(q, frame, values) or _portable(q, frame, values)
+    run(lambda r, c: task(r, c, codes[r, c]), pieces(frame.rows, frame.length, max(q.format.block_size, LANES)))
     frame.restore(values, out)
 
 
-def _portable(q: QTensor, frame: Frame, codes: Array, values: Array) -> Task:
+def _portable(q: QTensor, frame: Frame, values: Array) -> Task:
     from qsim.kernels import decode as kernels
 
     dtype = values.dtype
@@ -72,22 +72,25 @@ def _portable(q: QTensor, frame: Frame, codes: Array, values: Array) -> Task:
         zeros = q.zero_point_moved.astype(dtype).reshape(outer.shape)
     table = element_table(q.format.element, dtype.name)
 
-    def task(r: slice, c: slice) -> None:
+    def task(r: slice, c: slice, codes: Array) -> None:
         a = inner[r, groups(c, g0)] if g0 else inner
         b = outer[r, groups(c, g1)] if g1 else outer
         z = zeros[r, groups(c, g1)] if zeros.size and g1 else zeros
-        kernels.decode_table(codes[r, c], table, a, b, g0, g1, frame.segment[r], z, dtype.type(1), values[r, c])
+        kernels.decode_table(codes, table, a, b, g0, g1, frame.segment[r], z, dtype.type(1), values[r, c])
 
     return task
 
 
-def _lanes(q: QTensor, frame: Frame, codes: Array, values: Array) -> Task | None:
-    """The vector kernel's call, or None where it does not apply."""
+def lanes_decoder(q: QTensor, frame: Frame, values: Array) -> Task | None:
+    """The vector kernel's call on a piece (rows, columns, its codes) of `values`, or None where it does not apply.
+
+    Block scales are read when a piece is decoded, scales of tensor and channels now.
+    """
     from qsim.kernels.jit import JIT
 
     e, k = q.format.element, q.format.block_size
     style = {"sign_magnitude": 0, "int": 1, "uint": 2, "float": -1}.get(e.kind)
-    if not JIT or style is None or (q.format.block_scales and (k % LANES or frame.length % k)):
+    if not JIT or values.dtype != np.float32 or style is None or (q.format.block_scales and (k % LANES or frame.length % k)):
         return None
     from qsim.kernels import vector
 
@@ -120,14 +123,14 @@ def _lanes(q: QTensor, frame: Frame, codes: Array, values: Array) -> Task | None
         z = zeros.reshape(outer.shape) if zeros.size else zeros.reshape(1, 0)
         constant = len(inner_table) == 1
 
-        def task(r: slice, c: slice) -> None:
+        def task(r: slice, c: slice, codes: Array) -> None:
             g = groups(c, k)
             m = micro[r, groups(c, 2)].reshape(-1) if style == 3 else none8
             part = outer[r, g].reshape(-1)
             value = floats[r, g].reshape(-1) if floats.size else none32
             zero = z[r, g].reshape(-1) if z.size else zeros
             fast.decode_blocks(
-                codes[r, c].reshape(-1), values[r, c].reshape(-1), k, style, params, inner_table, constant, part, outer_table, value,
+                codes.reshape(-1), values[r, c].reshape(-1), k, style, params, inner_table, constant, part, outer_table, value,
                 zero, m,
             )  # fmt: skip
 
@@ -139,11 +142,10 @@ def _lanes(q: QTensor, frame: Frame, codes: Array, values: Array) -> Task | None
     row_zero = zeros[frame.segment] if zeros.size else zeros
     table = element_table(e, "float32")
 
-    def rows(r: slice, c: slice) -> None:
-        part = codes[r, c]
+    def rows(r: slice, c: slice, codes: Array) -> None:
         parts = inner[r, groups(c, k)].reshape(-1) if blocks else none8
         fast.decode_rows(
-            part.reshape(-1), values[r, c].reshape(-1), part.shape[1], k if blocks else 1, style, params, parts, inner_table,
+            codes.reshape(-1), values[r, c].reshape(-1), codes.shape[1], k if blocks else 1, style, params, parts, inner_table,
             not blocks, row_scale[r], row_zero[r] if zeros.size else zeros, table,
         )  # fmt: skip
 

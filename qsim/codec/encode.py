@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qsim.codec.conventions import convention_options
+from qsim.codec.decode import value_frame
 from qsim.codec.families import ENCODERS, Job
-from qsim.codec.input import as_float32, moved_rows, random_words, refuse_nonfinite
+from qsim.codec.input import all_words, as_float32, moved_rows, random_words, refuse_nonfinite
 from qsim.codec.qtensor import QTensor, unsigned_dtype
-from qsim.spec import Format, Geometry, Options, load_format, resolve_options
+from qsim.spec import Counter, Format, Geometry, Options, load_format, resolve_options
 
 Array = NDArray[Any]
 
@@ -42,23 +43,39 @@ def encode(
         random: source of stochastic rounding's words: a seed, Counter, LFSR, or an integer array of x's shape (rule R2).
         scales: scale codes to hold fixed, as QTensor.scales, instead of choosing them.
         zero_point: zero points to hold fixed, int, shape of scales[0]; needed with `scales` for an affine format.
-        **options: fields of qsim.Options: rounding, random_bits, scale_rule, narrow_range, division, order, subnormals, nonfinite,
-            overflow, signed_zero, scale_overflow, min_scale, arithmetic.
+        **options: fields of qsim.Options: rounding, random_bits, scale_rule, narrow_range, division, order, subnormals,
+            nonfinite, overflow, signed_zero, scale_overflow, min_scale, arithmetic.
 
     Returns:
         QTensor.
 
     Raises:
-        ValueError: NaN or Inf where the format has no code (rule S7, R3), an option that does not apply, a scale above its type (S9).
+        ValueError: NaN or Inf where the format has no code (rules S7, R3), an option that does not apply, a scale above its type
+            (rule S9).
         TypeError: a dtype that is not a float.
     """
     q, values = prepare(x, fmt, axis, granularity, channel_axis, convention, scales, zero_point, options)
+    encode_into(q, values, random, scales is not None)
+    return q
+
+
+def encode_into(
+    q: QTensor, values: NDArray[np.float32], random: object, given: bool, out: NDArray[np.float32] | None = None
+) -> None:
+    """Fill q from float32 values; with `out` (axis moved last) decode into it instead of keeping codes."""
     words = random_words(random, q.options, q.geometry)
+    if isinstance(words, Counter) and (not counts_in_order(q) or q.format.family == "binary"):
+        words = moved_rows(all_words(words, q.options, q.geometry), q.geometry)
     with np.errstate(all="ignore"):
-        bad = ENCODERS[q.format.family](Job(q, moved_rows(values, q.geometry), words, scales is not None))
+        bad = ENCODERS[q.format.family](Job(q, moved_rows(values, q.geometry), words, given, out))
     if bad:
         refuse_nonfinite(values, q.format)
-    return q
+
+
+def counts_in_order(q: QTensor) -> bool:
+    """Whether the order of elements in memory is that of the input, so that word i belongs to element i of any piece."""
+    along = q.axis == len(q.geometry.shape) - 1
+    return along and not (q.format.granularity is not None and value_frame(q).swap)
 
 
 def prepare(
@@ -102,7 +119,7 @@ def empty_qtensor(
         given = _given_codes(scales[i], expected, scale.bits, f"scales[{i}] of {fmt.name}")
         if scale.kind == "float" and given.size:
             largest = scale.float_type.max_code
-            if int(given.max()) > largest or int(given.min()) == 0 and fmt.family not in ("binary",):
+            if int(given.max()) > largest or (int(given.min()) == 0 and fmt.family != "binary"):
                 raise ValueError(
                     f"scales[{i}] of {fmt.name}: codes {given.min():#x} to {given.max():#x}; allowed: 0x1 to {largest:#x}"
                 )

@@ -6,6 +6,7 @@ NaN, Inf and subnormals, exact arithmetic, and random words of at most 8 bits.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -14,27 +15,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qsim.codec import low_bit
+from qsim.codec.decode import lanes_decoder
 from qsim.codec.frame import Frame, block_frame, by_row, segment_frame
 from qsim.codec.lower import element_grid, element_params, even_half_ulp, groups, normalized24
 from qsim.codec.qtensor import QTensor
 from qsim.codec.threads import pieces, run
-from qsim.spec import SCALE_RULES, Options
+from qsim.spec import SCALE_RULES, Counter, Options
 
 Array = NDArray[Any]
 Call = Callable[[slice, slice, Array, Array, Array, Array], int]
 NONFINITE_POLICY = ("nan_block", "saturate", "error")
 LANES = 16
+FUSED_PIECE = 1 << 17
 NO_WORDS = np.zeros((0, 0), np.uint32)
 
 
 @dataclass(frozen=True)
 class Job:
-    """One encode: the QTensor to fill, the input (axis moved last, contiguous float32), the random words."""
+    """One encode: the QTensor to fill, the input (axis moved last, contiguous float32), the random words.
+
+    words: uint32 laid out as x, empty without stochastic rounding, or a Counter where x is in C order of the input.
+    values: an array laid out as x to decode into piece by piece; the codes are then not kept.
+    """
 
     q: QTensor
     x: NDArray[np.float32]
-    words: NDArray[np.uint32]
+    words: NDArray[np.uint32] | Counter
     given: bool
+    values: NDArray[np.float32] | None = None
 
     @property
     def add(self) -> Array:
@@ -68,17 +76,71 @@ class Job:
 
     def run(self, frame: Frame, call: Call, unit: int = 1) -> int:
         """call(rows, columns, x, u, codes, words) on each piece; 0 or the first bad status."""
+        if self.values is not None:
+            return self._run_fused(frame, call, unit)
         x = frame.view(self.x)
         codes = frame.view(self.q.codes_moved)
-        words = frame.view(self.words) if self.words.size else NO_WORDS
+        words_of = self.piece_words(frame)
         u = x.view(np.uint32)
 
         def task(r: slice, c: slice) -> int:
-            return int(call(r, c, x[r, c], u[r, c], codes[r, c], words[r, c] if words.size else words))
+            return int(call(r, c, x[r, c], u[r, c], codes[r, c], words_of(r, c)))
 
         statuses = run(task, pieces(frame.rows, frame.length, unit))
         frame.restore(codes, self.q.codes_moved)
         return next((s for s in statuses if s), 0)
+
+    def piece_words(self, frame: Frame) -> Callable[[slice, slice], Array]:
+        """The words of a piece; those of a Counter are made when they are needed."""
+        if not isinstance(self.words, Counter):
+            words = frame.view(self.words) if self.words.size else NO_WORDS
+            return lambda r, c: words[r, c] if words.size else words
+        from qsim.kernels.random import counter_words
+
+        seed, bits = self.words.seed, self.q.options.random_bits
+
+        def made(r: slice, c: slice) -> Array:
+            shape = (r.stop - r.start, c.stop - c.start)
+            out = scratch("words", shape[0] * shape[1], np.dtype(np.uint32))
+            counter_words(seed, r.start * frame.length + c.start, bits, out)
+            return out.reshape(shape)
+
+        return made
+
+    def _run_fused(self, frame: Frame, call: Call, unit: int) -> int:
+        """As run, each piece decoded while its codes are in the cache."""
+        assert self.values is not None
+        x = frame.view(self.x)
+        values = np.empty_like(x) if frame.swap else self.values.reshape(x.shape)
+        words_of = self.piece_words(frame)
+        u = x.view(np.uint32)
+        decode = lanes_decoder(self.q, frame, values)
+        assert decode is not None
+        dtype = self.q.codes_moved.dtype
+
+        def task(r: slice, c: slice) -> int:
+            part = x[r, c]
+            codes = scratch("codes", part.size, dtype).reshape(part.shape)
+            status = int(call(r, c, part, u[r, c], codes, words_of(r, c)))
+            if not status:
+                decode(r, c, codes)
+            return status
+
+        statuses = run(task, pieces(frame.rows, frame.length, max(unit, LANES), FUSED_PIECE))
+        frame.restore(values, self.values)
+        return next((s for s in statuses if s), 0)
+
+
+_local = threading.local()
+
+
+def scratch(name: str, n: int, dtype: np.dtype[Any]) -> Array:
+    """An uninitialized array of this thread's own, n elements, kept for the next piece."""
+    buffer = getattr(_local, name, None)
+    if buffer is None or buffer.nbytes < n * dtype.itemsize:
+        buffer = np.empty(n * dtype.itemsize, np.uint8)
+        setattr(_local, name, buffer)
+    return np.asarray(buffer[: n * dtype.itemsize].view(dtype))
 
 
 def flat_words(words: Array) -> Array | None:
@@ -202,19 +264,21 @@ def segment_extremes(frame: Frame, x: NDArray[np.float32], *, signs: bool) -> tu
 
     u = frame.view(x).view(np.uint32)
     high, low = np.zeros(frame.segments, np.uint32), np.zeros(frame.segments, np.uint32)
-    amax: Callable[..., None] | None = None
-    if JIT and not signs:
+    lanes = False
+    if JIT:
         from qsim.kernels import fast, vector
 
-        amax = fast.amax_of_rows if vector.available() else None
+        lanes = vector.available()
 
     def task(r: slice, c: slice) -> tuple[slice, Array, Array]:
         part = u[r, c]
         a, b = np.zeros(part.shape[0], np.uint32), np.zeros(part.shape[0], np.uint32)
-        if amax is None:
+        if not lanes:
             stats.extremes(part, a, b)
+        elif signs:
+            fast.extremes_of_rows(part.reshape(-1), part.shape[1], a, b)
         else:
-            amax(part.reshape(-1), part.shape[1], a)
+            fast.amax_of_rows(part.reshape(-1), part.shape[1], a)
         return r, a, b
 
     for r, a, b in run(task, pieces(frame.rows, frame.length)):
@@ -259,9 +323,11 @@ def _encode_integer(job: Job) -> int:
     zeros = q.zero_point_moved.reshape(-1) if q.zero_point_moved is not None else np.zeros(scales.size, np.int32)
     if not job.given and choose_segment_scales(job, frame, 0, affine, p.qmax, scales, zeros):
         return 1
-    if not job.given and job.lanes(frame):
+    if job.lanes(frame):
         from qsim.kernels import fast
 
+        if job.given and max(extreme.max(initial=0) for extreme in segment_extremes(frame, job.x, signs=False)) >= 0x7F800000:
+            return 1
         lane_add = job.lane_add
 
         def lanes(r: slice, c: slice, x: Array, u: Array, codes: Array, words: Array) -> int:
@@ -357,9 +423,10 @@ def _encode_nvfp4(job: Job) -> int:
         from qsim.kernels import fast
 
         lane_add = job.lane_add
+        limits = fast.e2m1_limits(int(g[0]))
 
         def lanes(r: slice, c: slice, x: Array, u: Array, codes: Array, words: Array) -> int:
-            tail = (int(g[0]), k, largest, min_code, lane_add, flat_words(words))
+            tail = (int(g[0]), limits, k, largest, min_code, lane_add, flat_words(words))
             return int(fast.encode_nvfp4(u.reshape(-1), codes.reshape(-1), scales[r, groups(c, k)].reshape(-1), *tail))
 
         return job.run(frame, lanes, k)
@@ -375,6 +442,7 @@ def _encode_nvfp4(job: Job) -> int:
 
 
 def _encode_low_bit(job: Job) -> int:
+    assert isinstance(job.words, np.ndarray)
     return low_bit.encode(job.q, job.x, job.words, job.given)
 
 

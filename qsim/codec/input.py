@@ -45,34 +45,39 @@ def moved_rows(a: Array, geometry: Geometry) -> Array:
     return np.ascontiguousarray(np.moveaxis(a.reshape(geometry.shape), geometry.axis, -1))
 
 
-def random_words(source: object, options: Options, geometry: Geometry) -> NDArray[np.uint32]:
-    """Words at the top of 32 bits, moved shape; (0,) without stochastic rounding (rule R2)."""
+def random_words(source: object, options: Options, geometry: Geometry) -> NDArray[np.uint32] | Counter:
+    """Words at the top of 32 bits, moved shape, or the Counter that makes them; (0,) without stochastic rounding (rule R2)."""
     if options.rounding != "stochastic":
         if source is not None:
             raise ValueError(f"random= is given but rounding={options.rounding!r}; allowed with rounding='stochastic' (rule R2)")
         return np.zeros(0, np.uint32)
-    r, n = options.random_bits, geometry.size
-    out = np.empty(n, np.uint32)
     if isinstance(source, int | np.integer) and not isinstance(source, bool):
-        source = Counter(int(source))
-    if isinstance(source, Counter | LFSR):
-        from qsim.kernels import random
-
-        if isinstance(source, Counter):
-            seed = source.seed
-            run(lambda _, c: random.counter_words(seed, c.start, r, out[c]), pieces(1, n))
-        else:
-            random.lfsr_words(source.state, source.poly, r, out)
-        return np.asarray(moved_rows(out, geometry))
+        return Counter(int(source))
+    if isinstance(source, Counter):
+        return source
+    if isinstance(source, LFSR):
+        return np.asarray(moved_rows(all_words(source, options, geometry), geometry))
     if source is None:
         raise ValueError("rounding='stochastic' needs random=: a seed, Counter, LFSR or an array of words (rule R2)")
     words = np.asarray(source)
+    r, n = options.random_bits, geometry.size
     if words.dtype.kind not in "iu":
         raise TypeError(f"random words of dtype {words.dtype}; allowed: integers (rule R2)")
     if words.size != n or (words.shape or (1,)) != geometry.shape:
         raise ValueError(f"random words of shape {words.shape}; allowed: the input's, {geometry.shape} (rule R2)")
     if n and (int(words.min()) < 0 or int(words.max()) >> r):
-        raise ValueError(
-            f"random words from {words.min()} to {words.max()}; allowed: 0 to {(1 << r) - 1} (random_bits={r}, rule R2)"
-        )
+        raise ValueError(f"random words from {words.min()} to {words.max()}; allowed: 0 to {(1 << r) - 1} (random_bits={r}, rule R2)")
     return np.asarray(moved_rows((words.astype(np.uint64) << np.uint64(32 - r)).astype(np.uint32), geometry))
+
+
+def all_words(source: Counter | LFSR, options: Options, geometry: Geometry) -> NDArray[np.uint32]:
+    """Every word of a generator, at the top of 32 bits, in C order of the input."""
+    from qsim.kernels import random
+
+    r, out = options.random_bits, np.empty(geometry.size, np.uint32)
+    if isinstance(source, LFSR):
+        random.lfsr_words(source.state, source.poly, r, out)
+    else:
+        seed = source.seed
+        run(lambda _, c: random.counter_words(seed, c.start, r, out[c]), pieces(1, out.size))
+    return out

@@ -1,4 +1,4 @@
-"""quantize: decode(encode(x)) in one call."""
+"""quantize: decode(encode(x)) in one pass over the data."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qsim.codec.decode import check_out, decode
-from qsim.codec.encode import encode
+from qsim.codec.decode import check_out, decode, lanes_decoder, value_frame
+from qsim.codec.encode import encode_into, prepare
 from qsim.spec import Format
 
 
@@ -31,22 +31,26 @@ def quantize(
 
     Args:
         x, fmt, axis, granularity, channel_axis, convention, random, scales, zero_point, options: see `encode`.
-        out: C-contiguous float32 array of x's shape to write into.
+        out: C-contiguous float32 array of x's shape to write into; its content is undefined after an error.
 
     Returns:
         float32 array of x's shape.
+
+    Raises:
+        ValueError, TypeError: as `encode`.
     """
-    check_out(out, np.shape(x), np.dtype(np.float32))  # type: ignore[arg-type]
-    q = encode(
-        x,
-        fmt,
-        axis=axis,
-        granularity=granularity,
-        channel_axis=channel_axis,
-        convention=convention,
-        random=random,
-        scales=scales,
-        zero_point=zero_point,
-        **options,
-    )
-    return decode(q, np.float32, out=out)
+    q, values = prepare(x, fmt, axis, granularity, channel_axis, convention, scales, zero_point, options)
+    result = check_out(out, values.shape, np.dtype(np.float32))
+    last = q.axis == len(q.geometry.shape) - 1
+    moved = result.reshape(q.geometry.moved_shape) if result is not None and last else np.empty(q.geometry.moved_shape, np.float32)
+    frame = value_frame(q)
+    if q.format.family in ("binary", "ternary") or lanes_decoder(q, frame, moved) is None:
+        encode_into(q, values, random, scales is not None)
+        return decode(q, np.float32, out=result)
+    encode_into(q, values, random, scales is not None, moved)
+    in_place = np.moveaxis(moved, -1, q.axis).reshape(values.shape)
+    if result is None:
+        return in_place
+    if not last:
+        result[...] = in_place
+    return result

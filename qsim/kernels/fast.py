@@ -25,6 +25,7 @@ from qsim.kernels.vector_ops import (
     encode_saturating16_even,
     encode_thresholds16,
     max_magnitude,
+    signed_extremes,
 )
 
 
@@ -38,6 +39,26 @@ def amax_of_rows(u, length, high):
         for j in range(start + whole * 16, start + length):
             best = max(best, np.int64(u[j]) & 0x7FFFFFFF)
         high[r] = best
+
+
+@kernel
+def extremes_of_rows(u, length, high, low):
+    """high[r], low[r]: largest magnitude pattern among the positive and the negative of row r of u (rows of `length`)."""
+    whole = length // 16
+    for r in range(high.shape[0]):
+        start = r * length
+        both = signed_extremes(u, start, whole) if whole else np.int64(0)
+        positive = both & 0x7FFFFFFF
+        top = (both >> 32) & 0xFFFFFFFF
+        negative = top & 0x7FFFFFFF if top >> 31 else np.int64(0)
+        for j in range(start + whole * 16, start + length):
+            bits = np.int64(u[j])
+            if bits >> 31:
+                negative = max(negative, bits & 0x7FFFFFFF)
+            else:
+                positive = max(positive, bits)
+        high[r] = positive
+        low[r] = negative
 
 
 @kernel
@@ -172,10 +193,13 @@ def encode_groups(x, u, codes, scales, zero_points, k, affine, mantissa_bits, em
 @kernel
 def encode_vsq(u, codes, vector_scales, length, gammas, segment, k, smax, mantissa_bits, emin, p, add, words):
     """VS-Quant (rule S5, order requantize) with gammas of 16 bits or fewer, rows of `length`."""
+    inverses = np.empty(smax + 1 if (smax + 1) * k <= length else 0, np.float64)
     for r in range(segment.shape[0]):
         sig, e = sc.float_parts(np.int64(gammas[segment[r]]), mantissa_bits, emin)
         gamma = np.float64(sig) * sc.power_of_two(e)
         unit = np.float64(p.qmax) * gamma
+        for q in range(1, inverses.shape[0]):
+            inverses[q] = 1.0 / (np.float64(q) * gamma)
         for i in range(r * length, (r + 1) * length, k):
             amax = max_magnitude(u, i, k // 16)
             if amax >= INF:
@@ -183,7 +207,7 @@ def encode_vsq(u, codes, vector_scales, length, gammas, segment, k, smax, mantis
             s = 0.0
             if amax != 0:
                 s = min(max(np.rint(float32_value(amax) / unit), 1.0), np.float64(smax))
-                inverse = 1.0 / (s * gamma)
+                inverse = inverses[np.int64(s)] if inverses.shape[0] else 1.0 / (s * gamma)
                 for j in range(i, i + k, 16):
                     encode_integer16(u, j, codes, inverse, np.int64(0), p, add, words)
             else:
@@ -203,12 +227,13 @@ def e4m3_code(ratio, min_code):
     return max(code, np.int64(min_code))
 
 
-@helper
-def e2m1_limits(g_sig, g_e):
-    """limits[s, i]: |x| is above tie i of E2M1 over the step s * g (s an E4M3 code) iff its pattern is above the limit, half_even.
+@kernel
+def e2m1_limits(g_code):
+    """Of the FP32 code of the tensor scale g, limits[s, i]: |x| is above tie i of E2M1 over the step s * g (s an E4M3 code) iff its pattern is above the limit, half_even.
 
     A tie is (1, 3, 5, 7, 10, 14, 20)[i] / 4 of the step, an integer times a power of two; the odd ones of the list go up at the tie.
     """
+    g_sig, g_e = sc.float_parts(np.int64(g_code), 23, -126)
     limits = np.zeros((128, 8), np.uint32)
     for code in range(1, 127):
         s_sig, s_e = sc.float_parts(np.int64(code), 3, -6)
@@ -236,11 +261,10 @@ def e2m1_limits(g_sig, g_e):
 
 
 @kernel
-def encode_nvfp4(u, codes, scales, g_code, k, largest, min_code, add, words):
-    """NVFP4 (rule S8): E2M1 elements, E4M3 block scales."""
+def encode_nvfp4(u, codes, scales, g_code, limits, k, largest, min_code, add, words):
+    """NVFP4 (rule S8): E2M1 elements, E4M3 block scales; limits: e2m1_limits(g_code)."""
     g_sig, g_e = sc.float_parts(np.int64(g_code), 23, -126)
     g = np.float64(g_sig) * sc.power_of_two(g_e)
-    limits = e2m1_limits(g_sig, g_e)
     for block in range(scales.shape[0]):
         i = block * k
         amax = max_magnitude(u, i, k // 16)

@@ -111,6 +111,25 @@ def max_magnitude(typingctx, u, offset, count):
 
 
 @intrinsic
+def signed_extremes(typingctx, u, offset, count):
+    """16 * count elements as patterns: the largest as a signed number (low half), as an unsigned one (high half), int64."""
+    sig = types.int64(u, offset, count)
+
+    def codegen(context, b, signature, args):
+        start = address(context, b, signature.args[0], args[0], args[1])
+        zero = ir.Constant(vec(I32), [0] * 16)
+        best = [cgutils.alloca_once_value(b, zero) for _ in range(2)]
+        with cgutils.for_range(b, args[2]) as loop:
+            part = load(b, b.gep(start, [b.mul(loop.index, ir.Constant(loop.index.type, 16))]), I32)
+            b.store(part.smax(Lanes(b, b.load(best[0]))).v, best[0])
+            b.store(part.umax(Lanes(b, b.load(best[1]))).v, best[1])
+        signed, unsigned = (b.zext(Lanes(b, b.load(v)).largest(), I64) for v in best)
+        return b.or_(signed, b.shl(unsigned, ir.Constant(I64, 32)))
+
+    return sig, codegen
+
+
+@intrinsic
 def encode_mx16(typingctx, u, offset, codes, micro, micro_offset, top, bits, flags, add, words):
     """One block of S1Mm elements (rule S2); top: its exponent field, 0 to 254; flags: 1 microexponents, 2 keep the sign of zero."""
     sig = types.int64(u, offset, codes, micro, micro_offset, top, bits, flags, add, words)

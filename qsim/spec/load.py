@@ -172,9 +172,10 @@ def _layout(table: object, levels: int) -> Layout:
     if not table:
         return Layout()
     names = ("element", *(f"scale{i}" for i in range(levels)))
-    fields = tuple(table.get("fields", names))
-    if sorted(map(str, fields)) != sorted(names):
-        raise SpecError(f"layout.fields = {list(fields)}; allowed: an order of {list(names)}")
+    given = table.get("fields", list(names))
+    if not isinstance(given, list) or sorted(map(str, given)) != sorted(names):
+        raise SpecError(f"layout.fields = {given!r}; allowed: an order of {list(names)}")
+    fields = tuple(given)
     return Layout(
         fields=() if fields == names else fields,
         scales=_choice(table, "scales", ("word", "plane"), "layout.", "word"),
