@@ -16,7 +16,6 @@ from qsim.spec import load_format
 from tests.adapters import bits, flat, outcome
 from tests.strategies import NAMES, arrays, format_options, geometries
 
-pytestmark = pytest.mark.kernels
 names = pytest.mark.parametrize("name", NAMES)
 #: one format a family
 EACH = ("fp8_e5m2", "mx6", "mxfp4", "int8", "vsq4", "uint8", "nvfp4", "binary", "ternary")
@@ -114,6 +113,7 @@ def test_other_dtypes_are_refused(call: Any, dtype: Any) -> None:
         call(x, "int8")
 
 
+@pytest.mark.kernels
 @names
 @settings(deadline=None, max_examples=15)
 @given(data=st.data())

@@ -25,6 +25,7 @@ HALF_MODES = ("half_even", "half_away", "half_up", "half_down", "half_zero")
 SMALLEST_NORMAL = 2.0**-126
 
 families = pytest.mark.parametrize("family", FAMILIES)
+kernels = pytest.mark.kernels
 
 
 def held(q: QTensor) -> dict[str, Any]:
@@ -65,6 +66,7 @@ def words_if_stochastic(options: dict[str, Any], shape: tuple[int, ...], seed: i
 # --- re-encoding ---
 
 
+@kernels
 @families
 @settings(deadline=None, max_examples=40)
 @given(data=st.data())

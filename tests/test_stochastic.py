@@ -15,7 +15,7 @@ from qsim.spec import LFSR, Counter, load_format
 from qsim.spec.random import words
 from tests.strategies import NAMES, arrays, geometries
 
-pytestmark = pytest.mark.kernels
+kernels = pytest.mark.kernels
 STOCHASTIC = [n for n in NAMES if load_format(n).family != "ternary"]
 FP32_ONE = np.array(0x3F800000, np.uint32)
 
@@ -39,6 +39,7 @@ def test_words_by_hand() -> None:
     assert words(LFSR(0b1001, 0b1100, 4), 3, 2) == [0b01, 0b00, 0b01]
 
 
+@kernels
 @settings(deadline=None, max_examples=60)
 @given(source=sources(), r=st.integers(1, 16), n=st.integers(0, 40))
 def test_generators_draw_the_words_of_the_spec(source: Counter | LFSR, r: int, n: int) -> None:
@@ -66,6 +67,7 @@ def test_words_of_a_large_tensor(source: Counter | LFSR) -> None:
     assert int(codes.sum()) == sum(w >> 2 for w in expected)
 
 
+@kernels
 @pytest.mark.parametrize("name", STOCHASTIC)
 @settings(deadline=None, max_examples=12)
 @given(data=st.data())
@@ -104,7 +106,7 @@ def rounded_up(x: np.ndarray, name: str, r: int, **held: Any) -> np.ndarray:
     return np.count_nonzero(values > down[:, None], axis=1)
 
 
-@pytest.mark.parametrize("r", [1, 2, 3, 5, 8])
+@pytest.mark.parametrize("r", [*(pytest.param(r, marks=kernels) for r in (1, 2, 3, 5)), 8])
 @pytest.mark.parametrize("sign", [1, -1])
 def test_probability_is_the_truncated_fraction(r: int, sign: int) -> None:
     """Of the 2^r words exactly f round n + f/2^r + d up in magnitude, 0 <= d < 2^-r: P(up) = floor(frac * 2^r) / 2^r.
@@ -136,6 +138,7 @@ def test_probability_with_many_bits(r: int) -> None:
         np.testing.assert_array_equal(rounded_up(x, "int8", r, scales=(FP32_ONE,)), f)
 
 
+@kernels
 @pytest.mark.parametrize("r", [1, 3, 8])
 def test_probability_of_plus_one(r: int) -> None:
     """Binary: of the 2^r words exactly those below p * 2^r give +1, p = clip((x + 1) / 2, 0, 1) (rule B)."""

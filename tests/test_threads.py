@@ -13,8 +13,6 @@ from qsim.codec import QTensor, threads
 from qsim.spec import load_format
 from tests.strategies import NAMES
 
-pytestmark = pytest.mark.kernels
-
 
 @pytest.fixture(autouse=True)
 def _default_threads() -> Iterator[None]:
