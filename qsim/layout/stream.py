@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import sys
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qsim.codec.qtensor import Array
-from qsim.codec.threads import run
+from qsim.codec.threads import pieces, run
 from qsim.layout.plan import Section
 
 if TYPE_CHECKING:
@@ -55,6 +56,12 @@ def _write_section(section: Section, arrays: Arrays, whole: NDArray[np.uint64], 
     """Write a section from `bit` on, after the held bits of the uint64 in which it starts; return those in which it ends."""
     from qsim.kernels.packing import ZERO, pack_words
 
+    stored = _stored(section, arrays)
+    if stored is not None and bit % 64 == 0:
+        size = len(stored) // 8 * 8
+        _copy(stored[:size], whole.view(np.uint8)[bit // 8 :][:size])
+        return np.uint64(int.from_bytes(stored[size:].tobytes(), "little"))
+
     def part(words: slice, _: slice) -> np.uint64:
         start = bit + words.start * section.word_bits
         lowered = _slots(section, arrays, words)
@@ -76,8 +83,30 @@ def read(sections: Iterable[Section], buf: Bytes, arrays: Arrays) -> None:
     tail = np.uint64(int.from_bytes(buf[size:].tobytes(), "little"))
     bit = 0
     for section in sections:
-        _read_section(section, arrays, whole, tail, bit)
+        stored = _stored(section, arrays)
+        if stored is not None and bit % 8 == 0:
+            _copy(buf[bit // 8 :][: len(stored)], stored)
+        else:
+            _read_section(section, arrays, whole, tail, bit)
         bit += section.bits
+
+
+def _stored(section: Section, arrays: Arrays) -> Bytes | None:
+    """The codes of a section as its very bytes, where they are 8, 16 or 32 bits wide and stand alone; else None."""
+    if not section.bits or len(section.fields) != 1 or section.pad or sys.byteorder != "little":
+        return None
+    name, bits, count = section.fields[0]
+    codes = arrays[name]
+    if bits != 8 * codes.itemsize:
+        return None
+    return codes[section.first : section.first + section.words * count].view(np.uint8)
+
+
+def _copy(source: Bytes, target: Bytes) -> None:
+    def part(_: slice, c: slice) -> None:
+        target[c] = source[c]
+
+    run(part, pieces(1, len(source), piece=4 * PART))
 
 
 def _read_section(section: Section, arrays: Arrays, whole: NDArray[np.uint64], tail: np.uint64, bit: int) -> None:
