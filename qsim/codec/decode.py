@@ -67,7 +67,7 @@ def _portable(q: QTensor, frame: Frame, values: Array) -> Task:
 
     dtype = values.dtype
     inner, outer, g0, g1 = _scale_arrays(q, frame, dtype)
-    zeros = np.zeros((0, 0), dtype)
+    zeros: Array = np.zeros((0, 0), dtype)
     if q.zero_point_moved is not None:
         zeros = q.zero_point_moved.astype(dtype).reshape(outer.shape)
     table = element_table(q.format.element, dtype.name)

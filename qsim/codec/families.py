@@ -1,7 +1,7 @@
 """The encoder of each family: it prepares the call of its kernel, the vector one where that applies, else the portable one.
 
-Both kernels give the same bits. The vector one takes whole blocks (k a multiple of 16), scales that are chosen, default handling of
-NaN, Inf and subnormals, exact arithmetic, and random words of at most 8 bits.
+Both kernels give the same bits. The vector one takes whole blocks (k a multiple of 16), scales that are chosen, default handling
+of NaN, Inf and subnormals, exact arithmetic, and random words of at most 8 bits.
 """
 
 from __future__ import annotations
@@ -307,7 +307,8 @@ def _division(options: Options) -> int:
     from qsim.kernels.element import DIVIDE, EXACT, MULTIPLY
 
     exact = DIVIDE if options.arithmetic == "onnxruntime" else EXACT
-    return {"exact": exact, "reciprocal": MULTIPLY, "float32": DIVIDE}[options.division]
+    op: int = {"exact": exact, "reciprocal": MULTIPLY, "float32": DIVIDE}[options.division]
+    return op
 
 
 def _encode_integer(job: Job) -> int:

@@ -66,7 +66,9 @@ def random_words(source: object, options: Options, geometry: Geometry) -> NDArra
     if words.size != n or (words.shape or (1,)) != geometry.shape:
         raise ValueError(f"random words of shape {words.shape}; allowed: the input's, {geometry.shape} (rule R2)")
     if n and (int(words.min()) < 0 or int(words.max()) >> r):
-        raise ValueError(f"random words from {words.min()} to {words.max()}; allowed: 0 to {(1 << r) - 1} (random_bits={r}, rule R2)")
+        raise ValueError(
+            f"random words from {words.min()} to {words.max()}; allowed: 0 to {(1 << r) - 1} (random_bits={r}, rule R2)"
+        )
     return np.asarray(moved_rows((words.astype(np.uint64) << np.uint64(32 - r)).astype(np.uint32), geometry))
 
 

@@ -93,13 +93,14 @@ def _sums(rows: Array, frame: Frame, thresholds: NDArray[np.float64]) -> tuple[l
     from qsim.kernels import stats
 
     u = rows.view(np.uint32)
+    limits = np.where(thresholds < 0, -1, patterns_below(thresholds))
 
     def task(r: slice, c: slice) -> list[tuple[int, Array, int]]:
         found = []
         for i in range(r.start, r.stop):
-            bins = np.zeros(256, np.int64)
+            bins = np.zeros(320, np.int64)
             s = int(frame.segment[i])
-            found.append((s, bins, stats.magnitude_sum(u[i, c], thresholds[s], bins)))
+            found.append((s, bins, stats.magnitude_sum(u[i, c], int(limits[s]), bins)))
         return found
 
     totals, counts = [0] * frame.segments, [0] * frame.segments
@@ -111,16 +112,20 @@ def _sums(rows: Array, frame: Frame, thresholds: NDArray[np.float64]) -> tuple[l
     return [t / (1 << 149) for t in totals], counts
 
 
+def patterns_below(thresholds: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Pattern of the largest float32 at most each threshold: |x| > threshold iff the pattern of |x| is above it."""
+    nearest = thresholds.astype(np.float32)
+    pattern = nearest.view(np.uint32).astype(np.int64)
+    return np.where(nearest.astype(np.float64) > thresholds, pattern - 1, pattern)
+
+
 def _alpha_codes(q: QTensor, alphas: NDArray[np.float64], sums: list[float]) -> Array:
     """Alpha once to its float type; a zero group has scale 0 (binary) or 1.0 (ternary), another never 0 (rule S9)."""
-    from qsim.codec.lower import float_values
     from qsim.kernels import scale as sc
 
     t = q.format.scales[0].float_type
     empty = 0 if q.format.family == "binary" else (1 - t.emin) << t.mantissa_bits
     codes = np.empty(alphas.size, q.scales_moved[0].dtype)
-    for i, alpha in enumerate(alphas):
-        code = sc.float_scale(float(alpha), t.mantissa_bits, t.emin, t.max_code, 1) if sums[i] > 0 else empty
-        codes[i] = code
-    assert np.isfinite(float_values(codes, t)).all()
+    codes[:] = empty
+    sc.float_scales(np.where(np.array(sums) > 0, alphas, 0.0), t.mantissa_bits, t.emin, t.max_code, codes)
     return codes

@@ -27,22 +27,16 @@ def quantize(
     out: NDArray[np.float32] | None = None,
     **options: Any,
 ) -> NDArray[np.float32]:
-    """The float32 values that a format can hold: decode(encode(x, ...)), same arguments as `encode`.
+    """The float32 values that a format can hold, in x's shape: decode(encode(x, ...)). Errors are those of `encode`.
 
-    Args:
-        x, fmt, axis, granularity, channel_axis, convention, random, scales, zero_point, options: see `encode`.
-        out: C-contiguous float32 array of x's shape to write into; its content is undefined after an error.
-
-    Returns:
-        float32 array of x's shape.
-
-    Raises:
-        ValueError, TypeError: as `encode`.
+    The arguments are those of `encode`, and `out`: a C-contiguous float32 array of x's shape to write into; its content is
+    undefined after an error.
     """
     q, values = prepare(x, fmt, axis, granularity, channel_axis, convention, scales, zero_point, options)
     result = check_out(out, values.shape, np.dtype(np.float32))
     last = q.axis == len(q.geometry.shape) - 1
-    moved = result.reshape(q.geometry.moved_shape) if result is not None and last else np.empty(q.geometry.moved_shape, np.float32)
+    shape = q.geometry.moved_shape
+    moved = result.reshape(shape) if result is not None and last else np.empty(shape, np.float32)
     frame = value_frame(q)
     if q.format.family in ("binary", "ternary") or lanes_decoder(q, frame, moved) is None:
         encode_into(q, values, random, scales is not None)

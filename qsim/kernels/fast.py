@@ -8,7 +8,17 @@ import numpy as np
 
 from qsim.kernels import scale as sc
 from qsim.kernels.element import EXACT, Step, encode_element
-from qsim.kernels.encode import INF, LARGEST, NONFINITE, OK, SCALE_OVERFLOW, choose_scale, float32_value, group_extremes, power_step
+from qsim.kernels.encode import (
+    INF,
+    LARGEST,
+    NONFINITE,
+    OK,
+    SCALE_OVERFLOW,
+    choose_scale,
+    float32_value,
+    group_extremes,
+    power_step,
+)
 from qsim.kernels.jit import helper, kernel
 from qsim.kernels.vector_ops import (
     decode_float16,
@@ -177,7 +187,9 @@ def encode_groups(x, u, codes, scales, zero_points, k, affine, mantissa_bits, em
             code = max(np.int64(value.view(np.uint32)), np.int64(1))
             zero = np.int64(0)
         else:
-            code, zero = choose_scale(high, low, affine, np.float64(p.qmax), p.qmin, p.qmax, mantissa_bits, emin, max_code, saturate)
+            code, zero = choose_scale(
+                high, low, affine, np.float64(p.qmax), p.qmin, p.qmax, mantissa_bits, emin, max_code, saturate
+            )
             if code < 0:
                 return SCALE_OVERFLOW + block
         scales[block] = code
@@ -229,9 +241,10 @@ def e4m3_code(ratio, min_code):
 
 @kernel
 def e2m1_limits(g_code):
-    """Of the FP32 code of the tensor scale g, limits[s, i]: |x| is above tie i of E2M1 over the step s * g (s an E4M3 code) iff its pattern is above the limit, half_even.
+    """The limits [s, i] of the E4M3 block scales s under a tensor scale g (FP32 code).
 
-    A tie is (1, 3, 5, 7, 10, 14, 20)[i] / 4 of the step, an integer times a power of two; the odd ones of the list go up at the tie.
+    |x| goes above tie i of E2M1 over the step s * g, half_even, iff its pattern is above the limit.
+    A tie is (1, 3, 5, 7, 10, 14, 20)[i] / 4 of the step, an integer times a power of two; the odd ones of the list go up there.
     """
     g_sig, g_e = sc.float_parts(np.int64(g_code), 23, -126)
     limits = np.zeros((128, 8), np.uint32)

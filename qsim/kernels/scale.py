@@ -9,7 +9,7 @@ import math
 import numpy as np
 
 from qsim.kernels.element import normalize24
-from qsim.kernels.jit import helper
+from qsim.kernels.jit import helper, kernel
 from qsim.kernels.rounding import round_shift
 
 FLOOR, EVEN, CEIL, RCEIL, NO_OVERFLOW = 0, 1, 2, 3, 4
@@ -42,6 +42,14 @@ def float_scale(value, mantissa_bits, emin, max_code, saturate):
     if code > max_code:
         return np.int64(max_code) if saturate else np.int64(OVERFLOWED)
     return max(code, np.int64(1))
+
+
+@kernel
+def float_scales(values, mantissa_bits, emin, max_code, codes):
+    """codes[i] of positive float64 values, saturating; a value of 0 or less keeps its code."""
+    for i in range(values.shape[0]):
+        if values[i] > 0.0:
+            codes[i] = float_scale(values[i], mantissa_bits, emin, max_code, True)
 
 
 @helper

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from qsim.kernels.jit import kernel
+from qsim.kernels.jit import helper, kernel
 
 
 @kernel
@@ -32,20 +32,53 @@ def amax(u, high):
         high[r] = a
 
 
-@kernel
-def magnitude_sum(u, threshold, bins):
-    """Add the 24-bit significands of the |x| > threshold (float64) of u (uint32, 1-D) into bins[field], int64[256]; their count.
+CHUNK = 512
+WINDOW = 30  # binades below the largest of a chunk that one uint64 sum holds: 24 + 30 + 9 bits
 
-    The sum of bins[f] * 2^(max(f, 1) - 150) is exact; 2^38 elements fit.
+
+@kernel
+def magnitude_sum(u, limit, bins):
+    """Add the magnitudes of u (uint32 patterns, 1-D) above `limit` (a pattern, or -1 for all) to int64 bins; return their count.
+
+    The sum of bins[f] * 2^(max(f, 1) - 150), f = 0..319, is exact: an element adds its significand to bin [field], or a chunk adds
+    the two halves of its common sum to the bins of their weight. 2^31 elements fit.
     """
     count = np.int64(0)
-    for j in range(u.shape[0]):
-        magnitude = np.int64(u[j]) & 0x7FFFFFFF
+    floor = np.uint64(max(limit, 0))
+    for start in range(0, u.shape[0], CHUNK):
+        part = u[start : start + CHUNK]
+        top = np.uint32(0)
+        for j in range(part.shape[0]):
+            top = max(top, np.uint32(part[j] & np.uint32(0x7FFFFFFF)))
+        low = max(np.int64(top >> np.uint32(23)) - WINDOW, np.int64(1))
+        least = np.uint64(low)
+        total, inside, above = np.uint64(0), np.uint64(0), np.uint64(0)
+        for j in range(part.shape[0]):
+            magnitude = np.uint64(part[j] & np.uint32(0x7FFFFFFF))
+            field = magnitude >> np.uint64(23)
+            kept = np.uint64(1) if magnitude > floor else np.uint64(0)
+            near = kept if field >= least else np.uint64(0)
+            sig = (magnitude & np.uint64(0x7FFFFF)) | np.uint64(0x800000)
+            shift = field - least if field >= least else np.uint64(0)
+            total += (sig << shift) * near
+            inside += near
+            above += kept
+        bins[low] += np.int64(total & np.uint64(0xFFFFFFFF))
+        bins[low + 32] += np.int64(total >> np.uint64(32))
+        count += np.int64(above)
+        if inside != above:
+            _scattered_sum(part, np.int64(floor), low, bins)
+    return count if limit >= 0 else np.int64(u.shape[0])
+
+
+@helper
+def _scattered_sum(part, floor, low, bins):
+    """The elements of a chunk below field `low`, one at a time."""
+    for j in range(part.shape[0]):
+        magnitude = np.int64(part[j]) & 0x7FFFFFFF
         field = magnitude >> 23
         sig = magnitude & 0x7FFFFF
         if field != 0:
             sig |= 0x800000
-        if threshold < 0.0 or np.float64(np.uint32(magnitude).view(np.float32)) > threshold:
+        if field < low and magnitude > floor:
             bins[field] += sig
-            count += 1
-    return count

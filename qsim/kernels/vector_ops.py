@@ -1,8 +1,8 @@
 """Vector building blocks: sixteen elements of one group encoded or decoded (the vector twins of element.py and decode.py).
 
 Shifts are in 32-bit lanes: a 24-bit significand, a shift of 1 to 31 (further: nothing but a sticky bit), a 32-bit fraction.
-`add` None: half_even; `words` None: not stochastic; a kernel is compiled for the kinds it is called with. Random words have at most
-8 bits, so that a fraction below 2^-8 never carries.
+`add` None: half_even; `words` None: not stochastic; a kernel is compiled for the kinds it is called with. Random words have at
+most 8 bits, so that a fraction below 2^-8 never carries.
 """
 
 from llvmlite import ir
@@ -131,7 +131,7 @@ def signed_extremes(typingctx, u, offset, count):
 
 @intrinsic
 def encode_mx16(typingctx, u, offset, codes, micro, micro_offset, top, bits, flags, add, words):
-    """One block of S1Mm elements (rule S2); top: its exponent field, 0 to 254; flags: 1 microexponents, 2 keep the sign of zero."""
+    """One block of S1Mm elements (rule S2); top: its exponent field, 0 to 254; flags: 1 microexponents, 2 keep -0."""
     sig = types.int64(u, offset, codes, micro, micro_offset, top, bits, flags, add, words)
 
     def codegen(context, b, signature, args):
@@ -146,7 +146,9 @@ def encode_mx16(typingctx, u, offset, codes, micro, micro_offset, top, bits, fla
         tau = (shared - pair).umin(1) & flag
         m = splat32(b, b.sub(bits, ir.Constant(bits.type, 1)))
         shift = (24 - m) + (shared - tau) - field
-        q = _round_shift(significand, shift, negative, _modes(b, signature, args, 8), _words(context, b, signature, args, 9, offset))
+        q = _round_shift(
+            significand, shift, negative, _modes(b, signature, args, 8), _words(context, b, signature, args, 9, offset)
+        )
         q = q.umin((m * 0 + 1 << m) - 1)
         keep = ((flag & 2) | q).eq(0)
         sign = (u >> 31) << m
@@ -160,7 +162,7 @@ def encode_mx16(typingctx, u, offset, codes, micro, micro_offset, top, bits, fla
 
 @intrinsic
 def encode_float16(typingctx, u, offset, codes, e, p, add, words):
-    """Sixteen floats over 2^e on an ExMy grid (rules R3, S3). p: ElementParams; |x| / 2^e of subnormal x must lie below emin, or e >= 0."""
+    """Sixteen floats over 2^e on an ExMy grid (rules R3, S3). |x| / 2^e of a subnormal x must lie below emin, or e >= 0."""
     sig = types.int64(u, offset, codes, e, p, add, words)
 
     def codegen(context, b, signature, args):
@@ -360,8 +362,8 @@ def _magnitude64(u, inverse, limit):
 def encode_integer16(typingctx, u, offset, codes, inverse, zero, p, add, words):
     """Sixteen integers over a step of 28 bits or fewer (rules S4, S5, S6); inverse = 1 / step in float64.
 
-    |x| / step is held with 32 fraction bits: a quotient that is no multiple of 2^-8 / step's last bit lies further than 2^-32 from
-    every tie, integer or eighth-bit threshold, so that rounding to 2^-32 moves none across; a tiny one keeps a sticky bit.
+    |x| / step is held with 32 fraction bits: a quotient that is no multiple of 2^-8 / step's last bit lies further than 2^-32
+    from every tie, integer or eighth-bit threshold, so that rounding to 2^-32 moves none across; a tiny one keeps a sticky bit.
     """
     sig = types.int64(u, offset, codes, inverse, zero, p, add, words)
 
@@ -438,7 +440,8 @@ def decode_integer16(typingctx, codes, offset, out, bits, style, zero, inner, ou
         magnitude = c & (((c * 0 + 1) << (width - 1)) - 1)
         sign_bit = style_lanes.eq(0).where(sign << 31, 0) | style_lanes.eq(3).where(sign << 31, 0)
         twos = c - style_lanes.eq(1).where(sign << width, 0)
-        q = (style_lanes.eq(0).to(I32, "zext") | style_lanes.eq(3).to(I32, "zext")).eq(1).where(magnitude, twos) - splat32(b, zero)
+        signed = style_lanes.eq(0).to(I32, "zext") | style_lanes.eq(3).to(I32, "zext")
+        q = signed.eq(1).where(magnitude, twos) - splat32(b, zero)
         value = (q.to(F32, "sitofp").to(I32, "bitcast") | sign_bit).to(F32, "bitcast") * splat(b, inner)
         plain = cgutils.alloca_once_value(b, value.v)
         with b.if_then(b.icmp_signed("==", style, ir.Constant(style.type, 3))):
@@ -474,4 +477,3 @@ def decode_float16(typingctx, codes, offset, out, p, inner, outer):
         return ir.Constant(I64, 0)
 
     return sig, codegen
-
