@@ -6,9 +6,11 @@ the portable kernels of encode.py and decode.py give the same bits everywhere.
 """
 
 import os
+from functools import cache
 
+import llvmlite.binding as llvm
 from llvmlite import ir
-from numba.core import cgutils
+from numba.core import cgutils, config
 
 from qsim.kernels.jit import JIT
 
@@ -18,12 +20,13 @@ I1, I8, I16, I32, I64, F32, F64 = (
 )  # fmt: skip
 
 
+@cache
 def available():
-    """Whether the vector kernels are used: JIT on, AVX2 in the target CPU, and QSIM_KERNELS not `portable`."""
-    if not JIT or os.environ.get("QSIM_KERNELS") == "portable" or os.environ.get("NUMBA_CPU_NAME") == "generic":
+    """Whether the vector kernels are used: JIT on, AVX2 in the target CPU (not `generic`), and QSIM_KERNELS not `portable`."""
+    if not JIT or os.environ.get("QSIM_KERNELS") == "portable" or config.CPU_NAME == "generic":
         return False
-    import llvmlite.binding as llvm
-
+    if config.CPU_FEATURES is not None:
+        return "+avx2" in config.CPU_FEATURES.split(",")
     return bool(llvm.get_host_cpu_features().get("avx2"))
 
 
