@@ -68,7 +68,7 @@ def words_if_stochastic(options: dict[str, Any], shape: tuple[int, ...], seed: i
 
 @kernels
 @families
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=30)
 @given(data=st.data())
 def test_reencoding_with_scales_held_gives_the_same_codes(family: str, data: Any) -> None:
     """encode(y, scales=q.scales, zero_point=q.zero_point) of y = decode(q) has q's codes up to the sign of zero.
@@ -103,7 +103,7 @@ def test_reencoding_with_scales_held_gives_the_same_codes(family: str, data: Any
 
 
 @pytest.mark.parametrize("family", ["microexponent", "float"])
-@settings(deadline=None, max_examples=80)
+@settings(deadline=None, max_examples=60)
 @given(data=st.data())
 def test_encoding_again_is_idempotent(family: str, data: Any) -> None:
     """For mx9, mx6, mx4, bfp and plain floats encode(decode(q)) = q with scales chosen anew, up to the sign of zero, in every mode.
@@ -175,7 +175,7 @@ def test_vsq_is_not_idempotent() -> None:
 
 
 @families
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=30)
 @given(data=st.data())
 def test_codes_are_monotone_in_a_finest_group(family: str, data: Any) -> None:
     """Within one finest group x_i <= x_j implies decode_i <= decode_j, and equal inputs have equal values; NaN aside.
@@ -231,7 +231,7 @@ def element_value(e: Element, code: int, zero: int) -> Fraction:
 
 
 @pytest.mark.parametrize("family", [f for f in FAMILIES if f != "ternary"])
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=30)
 @given(data=st.data())
 def test_no_value_of_the_grid_is_closer(family: str, data: Any) -> None:
     """Under half_* modes no other code that the encoder may write is nearer to x than the one it wrote, all in Fractions.
@@ -268,7 +268,7 @@ def test_no_value_of_the_grid_is_closer(family: str, data: Any) -> None:
 
 
 @families
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=12)
 @given(data=st.data())
 def test_packed_size_is_storage_bits_rounded_up_to_bytes(family: str, data: Any) -> None:
     """8 * len(pack("block")) is storage_bits rounded up to a multiple of 8 (P3), and Format states the same size beforehand."""
