@@ -17,6 +17,8 @@ from tests.adapters import bits, flat, outcome
 from tests.strategies import NAMES, arrays, format_options, geometries
 
 names = pytest.mark.parametrize("name", NAMES)
+#: elements around an output that must stay untouched
+GUARD = 64
 #: one format a family
 EACH = ("fp8_e5m2", "mx6", "mxfp4", "int8", "vsq4", "uint8", "nvfp4", "binary", "ternary")
 
@@ -118,7 +120,7 @@ def test_other_dtypes_are_refused(call: Any, dtype: Any) -> None:
 @settings(deadline=None, max_examples=15)
 @given(data=st.data())
 def test_quantize_is_decode_of_encode(name: str, data: Any) -> None:
-    """quantize(x) = encode(x).decode() bit for bit, for every option and geometry; with out= it returns `out`, filled."""
+    """quantize(x) = encode(x).decode() bit for bit, for every option and geometry; with out= it returns `out`, filled, and writes nothing beside it."""
     fmt = load_format(name)
     x = data.draw(arrays(finite=data.draw(st.integers(0, 9)) > 0, max_size=40))
     options = data.draw(format_options(fmt))
@@ -131,12 +133,15 @@ def test_quantize_is_decode_of_encode(name: str, data: Any) -> None:
         return
     assert (y.shape, y.dtype) == (x.shape, np.float32)
     assert bits(y) == bits(q.decode())
-    out = np.full(x.shape, np.nan, np.float32)
+    buffer = np.full(x.size + 2 * GUARD, np.nan, np.float32)
+    out = buffer[GUARD : GUARD + x.size].reshape(x.shape)
     assert qsim.quantize(x, fmt, out=out, **random, **geometry, **options) is out
     assert bits(out) == bits(y)
     out.fill(np.nan)
     assert q.decode(out=out) is out
     assert bits(out) == bits(y)
+    assert np.isnan(buffer[:GUARD]).all()
+    assert np.isnan(buffer[GUARD + x.size :]).all()
     wide = np.full(x.shape, np.nan)
     assert q.decode("float64", out=wide) is wide
     np.testing.assert_array_equal(wide, q.decode(np.float64))
