@@ -15,9 +15,11 @@ import qsim
 
 N = 1 << 24
 FORMATS = (
-    "mx9 mx6 mx4 bfp vsq4 nvfp4 mxfp8_e4m3 mxfp8_e5m2 mxfp6_e3m2 mxfp6_e2m3 mxfp4 mxint8 int8 int4 int16 uint8 "
-    "fp8_e4m3 fp8_e5m2 fp6_e3m2 fp6_e2m3 fp4_e2m1 bf16 fp16 binary ternary"
-).split()
+    *("mx9", "mx6", "mx4", "bfp", "vsq4", "nvfp4"),
+    *("mxfp8_e4m3", "mxfp8_e5m2", "mxfp6_e3m2", "mxfp6_e2m3", "mxfp4", "mxint8"),
+    *("int8", "int4", "int16", "uint8", "binary", "ternary"),
+    *("fp8_e4m3", "fp8_e5m2", "fp6_e3m2", "fp6_e2m3", "fp4_e2m1", "bf16", "fp16"),
+)
 ML_DTYPES = {
     "fp8_e4m3": "float8_e4m3fn",
     "fp8_e5m2": "float8_e5m2",
@@ -57,7 +59,7 @@ def measure(name: str, x: np.ndarray, out: np.ndarray) -> dict[str, float]:
         "encode": best(lambda: qsim.encode(x, name)),
         "decode": best(lambda: q.decode(out=out)),
         "quantize": best(lambda: qsim.quantize(x, name, out=out)),
-        "pack": best(lambda: q.pack()),
+        "pack": best(q.pack),
         "unpack": best(lambda: qsim.unpack(data, fmt, x.shape)),
     }
     if fmt.family not in ("binary", "ternary"):
@@ -114,7 +116,12 @@ def command(as_json: bool, names: tuple[str, ...], threads: tuple[int, ...]) -> 
         return
     columns = ("encode", "decode", "quantize", "stochastic", "pack", "unpack")
     table = [
-        [r["format"], r["threads"], f"{r['copyto']:.3f}", *(f"{r[c]:.3f} ({r[c] / r['copyto']:.2f}x)" if c in r else "" for c in columns)]
+        [
+            r["format"],
+            r["threads"],
+            f"{r['copyto']:.3f}",
+            *(f"{r[c]:.3f} ({r[c] / r['copyto']:.2f}x)" if c in r else "" for c in columns),
+        ]
         for r in report["rows"]
     ]
     click.echo("ns per element (ratio to numpy.copyto of the same float32 array, measured beside it)\n")
@@ -123,5 +130,7 @@ def command(as_json: bool, names: tuple[str, ...], threads: tuple[int, ...]) -> 
     rows = []
     for name, t in report["peers"].items():
         mine = fastest.get(name.split()[-1])
-        rows.append([name, f"{t:.3f}", f"{t / mine['encode']:.1f}x" if mine else "", f"{t / mine['quantize']:.1f}x" if mine else ""])
+        rows.append(
+            [name, f"{t:.3f}", f"{t / mine['encode']:.1f}x" if mine else "", f"{t / mine['quantize']:.1f}x" if mine else ""]
+        )
     click.echo("\n" + tabulate(rows, headers=("peer", "ns", "qsim encode is faster by", "quantize by"), tablefmt="github"))
