@@ -40,8 +40,8 @@ WINDOW = 30  # binades below the largest of a chunk that one uint64 sum holds: 2
 def magnitude_sum(u, limit, bins):
     """Add the magnitudes of u (uint32 patterns, 1-D) above `limit` (a pattern, or -1 for all) to int64 bins; their count.
 
-    The sum of bins[f] * 2^(max(f, 1) - 150), f = 0..319, is exact: an element adds its significand to bin [field], or a chunk adds
-    the two halves of its common sum to the bins of their weight. 2^31 elements fit.
+    The sum of bins[f] * 2^(max(f, 1) - 150), f = 0..319, is exact: an element adds its significand to bin [field], or a chunk
+    adds the two halves of its common sum to the bins of their weight. 2^31 elements fit.
     """
     count = np.int64(0)
     floor = np.uint64(max(limit, 0))
