@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -126,3 +129,30 @@ def test_an_error_in_a_thread_reaches_the_caller(monkeypatch: pytest.MonkeyPatch
     for name in ("int8", "fp4_e2m1", "vsq4", "nvfp4", "binary"):
         with pytest.raises(ValueError, match=r"\[1007\], 1 of 1009"):
             qsim.encode(x, name)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on this system")
+def test_a_forked_child_has_threads_of_its_own() -> None:
+    """After a fork the child encodes on new threads, with the same bits; it does not wait for the parent's."""
+    script = (
+        "import os, numpy as np, qsim\n"
+        "x = np.random.default_rng(5).standard_normal(1 << 20).astype(np.float32)\n"
+        "qsim.set_num_threads(2)\n"
+        "a = qsim.quantize(x, 'mx6')\n"
+        "pid = os.fork()\n"
+        "if pid == 0:\n"
+        "    os._exit(0 if np.array_equal(a, qsim.quantize(x, 'mx6')) else 1)\n"
+        "raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))\n"
+    )
+
+    assert subprocess.run([sys.executable, "-c", script], timeout=120, check=False).returncode == 0
+
+
+def test_out_may_be_the_input_or_overlap_it() -> None:
+    """quantize into memory that the input shares gives what it gives elsewhere."""
+    x = tensor((1 << 12,))
+    expected = qsim.quantize(x[:-1], "mx9")
+    for shift in (0, 1):
+        memory = x.copy()
+        out = memory[shift : memory.size - 1 + shift]
+        assert np.array_equal(qsim.quantize(memory[:-1], "mx9", out=out), expected)

@@ -34,6 +34,8 @@ def quantize(
     """
     q, values = prepare(x, fmt, axis, granularity, channel_axis, convention, scales, zero_point, options)
     result = check_out(out, values.shape, np.dtype(np.float32))
+    if result is not None and np.may_share_memory(values, result):
+        values = values.copy()
     last = q.axis == len(q.geometry.shape) - 1
     shape = q.geometry.moved_shape
     moved = result.reshape(shape) if result is not None and last else np.empty(shape, np.float32)

@@ -38,6 +38,10 @@ def _pool(n: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(n, thread_name_prefix="qsim")
 
 
+if hasattr(os, "register_at_fork"):  # the threads of a pool do not live on in a forked child
+    os.register_at_fork(after_in_child=_pool.cache_clear)
+
+
 def pieces(rows: int, length: int, unit: int = 1, piece: int | None = None) -> list[tuple[slice, slice]]:
     """(rows, columns) slices of about `piece` (PIECE) elements: whole rows, or parts of one row cut at multiples of `unit`."""
     piece = piece or PIECE
