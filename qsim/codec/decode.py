@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qsim.codec.frame import Frame, block_frame, by_row, segment_frame
-from qsim.codec.lower import decode_params, element_table, groups, scale_table, scale_values
+from qsim.codec.lanes import LANES, Task, lanes_decoder
+from qsim.codec.lower import element_table, groups, scale_values
 from qsim.codec.qtensor import QTensor
 from qsim.codec.threads import pieces, run
 from qsim.spec import Format
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from numpy.typing import DTypeLike
 
 Array = NDArray[Any]
-Task = Callable[[slice, slice, Array], None]
-LANES = 16
 
 
 def decode(q: QTensor, dtype: DTypeLike = np.float32, *, out: Array | None = None) -> Array:
@@ -79,77 +77,6 @@ def _portable(q: QTensor, frame: Frame, values: Array) -> Task:
         kernels.decode_table(codes, table, a, b, g0, g1, frame.segment[r], z, dtype.type(1), values[r, c])
 
     return task
-
-
-def lanes_decoder(q: QTensor, frame: Frame, values: Array) -> Task | None:
-    """The vector kernel's call on a piece (rows, columns, its codes) of `values`, or None where it does not apply.
-
-    Block scales are read when a piece is decoded, scales of tensor and channels now.
-    """
-    from qsim.kernels.jit import JIT
-
-    e, k = q.format.element, q.format.block_size
-    style = {"sign_magnitude": 0, "int": 1, "uint": 2, "float": -1}.get(e.kind)
-    if not JIT or values.dtype != np.float32 or style is None or (q.format.block_scales and (k % LANES or frame.length % k)):
-        return None
-    from qsim.kernels import vector
-
-    if not vector.available():
-        return None
-    from qsim.kernels import fast
-
-    params = decode_params(e)
-    none8, none32 = np.zeros(1, np.uint8), np.zeros(0, np.float32)
-    unit = np.float32(1.0) if e.is_float else np.float32(2.0**e.lsb_exponent)
-    blocks = [(c, s) for c, s in zip(q.scales_moved, q.format.scales, strict=True) if isinstance(s.group, int)]
-    inner, inner_table, micro = none8.reshape(1, 1), none32, none8.reshape(1, 1)
-    if len(blocks) == 2 and blocks[0][1].kind == "microexponent":
-        style, micro = 3, by_row(blocks[0][0], frame)
-        if k != LANES or blocks[0][1].group != 2:
-            return None
-    elif len(blocks) == 2 or (blocks and len(q.format.scales) == 2):
-        inner, inner_table = by_row(blocks[0][0], frame), scale_table(blocks[0][1]) * unit
-        unit = np.float32(1.0)
-    if len(blocks) == 2 and style != 3:
-        return None
-    zeros = np.zeros(0, np.int32) if q.zero_point_moved is None else q.zero_point_moved.reshape(-1)
-    if unit != 1.0:
-        inner_table = np.full(1, unit)
-    if blocks and len(blocks) == len(q.format.scales):
-        codes_of, scale = blocks[-1]
-        outer = by_row(codes_of, frame)
-        floats = outer.view(np.float32) if scale.type == "FP32" else none32.reshape(1, 0)
-        outer_table = none32 if scale.type == "FP32" else scale_table(scale)
-        z = zeros.reshape(outer.shape) if zeros.size else zeros.reshape(1, 0)
-        constant = len(inner_table) == 1
-
-        def task(r: slice, c: slice, codes: Array) -> None:
-            g = groups(c, k)
-            m = micro[r, groups(c, 2)].reshape(-1) if style == 3 else none8
-            part = outer[r, g].reshape(-1)
-            value = floats[r, g].reshape(-1) if floats.size else none32
-            zero = z[r, g].reshape(-1) if z.size else zeros
-            fast.decode_blocks(
-                codes.reshape(-1), values[r, c].reshape(-1), k, style, params, inner_table, constant, part, outer_table, value,
-                zero, m,
-            )  # fmt: skip
-
-        return task
-    segment = (
-        scale_values(q.scales_moved[-1].reshape(-1), q.format.scales[-1]).astype(np.float32) if q.format.scales else np.ones(1)
-    )
-    row_scale = segment.astype(np.float32)[frame.segment if segment.size > 1 else np.zeros_like(frame.segment)]
-    row_zero = zeros[frame.segment] if zeros.size else zeros
-    table = element_table(e, "float32")
-
-    def rows(r: slice, c: slice, codes: Array) -> None:
-        parts = inner[r, groups(c, k)].reshape(-1) if blocks else none8
-        fast.decode_rows(
-            codes.reshape(-1), values[r, c].reshape(-1), codes.shape[1], k if blocks else 1, style, params, parts, inner_table,
-            not blocks, row_scale[r], row_zero[r] if zeros.size else zeros, table,
-        )  # fmt: skip
-
-    return rows
 
 
 def value_frame(q: QTensor) -> Frame:

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qsim.codec import low_bit
-from qsim.codec.decode import lanes_decoder
 from qsim.codec.frame import Frame, block_frame, by_row, segment_frame
+from qsim.codec.lanes import LANES, lanes_decoder
 from qsim.codec.lower import element_grid, element_params, even_half_ulp, groups, normalized24
 from qsim.codec.qtensor import QTensor
 from qsim.codec.threads import pieces, run
@@ -25,7 +25,6 @@ from qsim.spec import SCALE_RULES, Counter, Options
 Array = NDArray[Any]
 Call = Callable[[slice, slice, Array, Array, Array, Array], int]
 NONFINITE_POLICY = ("nan_block", "saturate", "error")
-LANES = 16
 FUSED_PIECE = 1 << 17
 NO_WORDS = np.zeros((0, 0), np.uint32)
 

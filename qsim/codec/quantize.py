@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qsim.codec.decode import check_out, decode, lanes_decoder, value_frame
+from qsim.codec.decode import check_out, decode, value_frame
 from qsim.codec.encode import encode_into, prepare
+from qsim.codec.lanes import lanes_decoder
 from qsim.spec import Format
 
 

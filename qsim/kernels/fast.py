@@ -299,12 +299,12 @@ def encode_nvfp4(u, codes, scales, g_code, limits, k, largest, min_code, add, wo
 
 
 @kernel
-def decode_blocks(codes, out, k, style, p, inner_table, constant, outer_codes, outer_table, outer_values, zeros, micro):
+def decode_blocks(codes, out, k, style, p, unit, outer_codes, outer_table, outer_values, zeros, micro):
     """Blocks of k elements with one scale a block, by a table of its codes or a float32 itself (outer_table empty).
 
-    style: that of decode_integer16, or -1 for floats. inner_table[0] where `constant`: the weight of an integer's last bit.
+    style: that of decode_integer16, or -1 for floats. unit: [weight of an integer's last bit], or empty for 1.
     """
-    inner = inner_table[0] if constant else np.float32(1.0)
+    inner = unit[0] if unit.size else np.float32(1.0)
     for block in range(out.shape[0] // k):
         outer = outer_table[outer_codes[block]] if outer_table.size else outer_values[block]
         zero = np.int64(zeros[block]) if zeros.size else np.int64(0)
@@ -316,10 +316,10 @@ def decode_blocks(codes, out, k, style, p, inner_table, constant, outer_codes, o
 
 
 @kernel
-def decode_rows(codes, out, length, k, style, p, inner_codes, inner_table, constant, row_outer, row_zero, table):
-    """Rows of `length` with one outer scale a row; an inner scale a block of k by inner_table, or `constant`: none.
+def decode_rows(codes, out, length, k, style, p, inner_codes, inner_table, flat, row_outer, row_zero, tail):
+    """Rows of `length` with one outer scale a row; an inner scale a block of k by inner_table, or `flat`: none.
 
-    `table`: element values, for the elements after the last sixteen (only rows without blocks have them).
+    tail: element values, for the elements after the last sixteen (only flat rows have them).
     """
     whole = length // 16 * 16
     for r in range(row_outer.shape[0]):
@@ -327,10 +327,10 @@ def decode_rows(codes, out, length, k, style, p, inner_codes, inner_table, const
         zero = np.int64(row_zero[r]) if row_zero.size else np.int64(0)
         start = r * length
         for j in range(start, start + whole, 16):
-            inner = np.float32(1.0) if constant else inner_table[inner_codes[j // k]]
+            inner = np.float32(1.0) if flat else inner_table[inner_codes[j // k]]
             if style < 0:
                 decode_float16(codes, j, out, p, inner, outer)
             else:
                 decode_integer16(codes, j, out, p.bits, style, zero, inner, outer, codes, 0)
         for j in range(start + whole, start + length):
-            out[j] = (table[codes[j]] - np.float32(zero)) * outer
+            out[j] = (tail[codes[j]] - np.float32(zero)) * outer
