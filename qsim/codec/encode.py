@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from qsim.codec.conventions import convention_options
 from qsim.codec.decode import value_frame
-from qsim.codec.families import ENCODERS, Job
+from qsim.codec.families import ENCODERS
 from qsim.codec.input import all_words, as_float32, moved_rows, random_words, refuse_nonfinite
+from qsim.codec.job import Job
 from qsim.codec.qtensor import QTensor, unsigned_dtype
 from qsim.spec import Counter, Format, Geometry, Options, load_format, resolve_options
 

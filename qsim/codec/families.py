@@ -6,9 +6,7 @@ of NaN, Inf and subnormals, exact arithmetic, and random words of at most 8 bits
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,135 +14,14 @@ from numpy.typing import NDArray
 
 from qsim.codec import low_bit
 from qsim.codec.frame import Frame, block_frame, by_row, segment_frame
-from qsim.codec.lanes import LANES, lanes_decoder
-from qsim.codec.lower import element_grid, element_params, even_half_ulp, groups, normalized24
-from qsim.codec.qtensor import QTensor
-from qsim.codec.threads import pieces, run
-from qsim.spec import SCALE_RULES, Counter, Options
+from qsim.codec.job import Job, flat_words
+from qsim.codec.lanes import LANES
+from qsim.codec.lower import element_grid, even_half_ulp, groups, normalized24
+from qsim.codec.segment_scales import choose_segment_scales, float_scale_type, refuse_scale, segment_extremes
+from qsim.spec import SCALE_RULES, Options
 
 Array = NDArray[Any]
-Call = Callable[[slice, slice, Array, Array, Array, Array], int]
 NONFINITE_POLICY = ("nan_block", "saturate", "error")
-FUSED_PIECE = 1 << 17
-NO_WORDS = np.zeros((0, 0), np.uint32)
-
-
-@dataclass(frozen=True)
-class Job:
-    """One encode: the QTensor to fill, the input (axis moved last, contiguous float32), the random words.
-
-    words: uint32 laid out as x, empty without stochastic rounding, or a Counter where x is in C order of the input.
-    values: an array laid out as x to decode into piece by piece; the codes are then not kept.
-    """
-
-    q: QTensor
-    x: NDArray[np.float32]
-    words: NDArray[np.uint32] | Counter
-    given: bool
-    values: NDArray[np.float32] | None = None
-
-    @property
-    def add(self) -> Array:
-        """The rounding mode as the portable kernels take it, int64[4]."""
-        from qsim.kernels.rounding import addends
-
-        return np.asarray(addends(self.q.options.rounding))
-
-    @property
-    def lane_add(self) -> tuple[int, ...] | None:
-        """The rounding mode as the vector kernels take it: None for half_even."""
-        return None if self.q.options.rounding == "half_even" else tuple(int(a) for a in self.add)
-
-    @property
-    def params(self) -> Any:
-        """The element as kernels take it."""
-        return element_params(self.q.format, self.q.options)
-
-    def lanes(self, frame: Frame, k: int = LANES) -> bool:
-        """Whether the vector kernels may take this call."""
-        from qsim.kernels.jit import JIT
-
-        if not JIT:
-            return False
-        from qsim.kernels.vector import available
-
-        o = self.q.options
-        plain = o.subnormals == "keep" and o.nonfinite == "nan_block" and o.arithmetic == "exact" and o.division == "exact"
-        short = o.rounding != "stochastic" or o.random_bits <= 8
-        return bool(available() and plain and short and k % LANES == 0 and (k == LANES or frame.length % k == 0))
-
-    def run(self, frame: Frame, call: Call, unit: int = 1) -> int:
-        """call(rows, columns, x, u, codes, words) on each piece; 0 or the first bad status."""
-        if self.values is not None:
-            return self._run_fused(frame, call, unit)
-        x = frame.view(self.x)
-        codes = frame.view(self.q.codes_moved)
-        words_of = self.piece_words(frame)
-        u = x.view(np.uint32)
-
-        def task(r: slice, c: slice) -> int:
-            return int(call(r, c, x[r, c], u[r, c], codes[r, c], words_of(r, c)))
-
-        statuses = run(task, pieces(frame.rows, frame.length, unit))
-        frame.restore(codes, self.q.codes_moved)
-        return next((s for s in statuses if s), 0)
-
-    def piece_words(self, frame: Frame) -> Callable[[slice, slice], Array]:
-        """The words of a piece; those of a Counter are made when they are needed."""
-        if not isinstance(self.words, Counter):
-            words = frame.view(self.words) if self.words.size else NO_WORDS
-            return lambda r, c: words[r, c] if words.size else words
-        from qsim.kernels.random import counter_words
-
-        seed, bits = self.words.seed, self.q.options.random_bits
-
-        def made(r: slice, c: slice) -> Array:
-            shape = (r.stop - r.start, c.stop - c.start)
-            out = scratch("words", shape[0] * shape[1], np.dtype(np.uint32))
-            counter_words(seed, r.start * frame.length + c.start, bits, out)
-            return out.reshape(shape)
-
-        return made
-
-    def _run_fused(self, frame: Frame, call: Call, unit: int) -> int:
-        """As run, each piece decoded while its codes are in the cache."""
-        assert self.values is not None
-        x = frame.view(self.x)
-        values = np.empty_like(x) if frame.swap else self.values.reshape(x.shape)
-        words_of = self.piece_words(frame)
-        u = x.view(np.uint32)
-        decode = lanes_decoder(self.q, frame, values)
-        assert decode is not None
-        dtype = self.q.codes_moved.dtype
-
-        def task(r: slice, c: slice) -> int:
-            part = x[r, c]
-            codes = scratch("codes", part.size, dtype).reshape(part.shape)
-            status = int(call(r, c, part, u[r, c], codes, words_of(r, c)))
-            if not status:
-                decode(r, c, codes)
-            return status
-
-        statuses = run(task, pieces(frame.rows, frame.length, max(unit, LANES), FUSED_PIECE))
-        frame.restore(values, self.values)
-        return next((s for s in statuses if s), 0)
-
-
-_local = threading.local()
-
-
-def scratch(name: str, n: int, dtype: np.dtype[Any]) -> Array:
-    """An uninitialized array of this thread's own, n elements, kept for the next piece."""
-    buffer = getattr(_local, name, None)
-    if buffer is None or buffer.nbytes < n * dtype.itemsize:
-        buffer = np.empty(n * dtype.itemsize, np.uint8)
-        setattr(_local, name, buffer)
-    return np.asarray(buffer[: n * dtype.itemsize].view(dtype))
-
-
-def flat_words(words: Array) -> Array | None:
-    """The words as the vector kernels take them: None if not stochastic."""
-    return words.reshape(-1) if words.size else None
 
 
 def _encode_float(job: Job) -> int:
@@ -241,67 +118,6 @@ def _encode_ocp(job: Job) -> int:
     return job.run(frame, slow, k)
 
 
-def _float_scale_type(q: QTensor, level: int = 0) -> tuple[int, int, int]:
-    t = q.format.scales[level].float_type
-    return t.mantissa_bits, t.emin, t.max_code
-
-
-def _refuse_scale(q: QTensor, level: int, index: int) -> None:
-    s = q.format.scales[level]
-    shape = q.scales_moved[level].shape
-    place = ", ".join(str(int(i)) for i in np.unravel_index(index, shape)) if shape else ""
-    raise ValueError(
-        f"{q.format.name}: the scale of group [{place}] (level L{level}, {s.group}) is above the largest {s.type},"
-        f" {float(s.float_type.largest):g}; scale the tensor, or use scale_overflow='saturate' (rule S9)"
-    )
-
-
-def segment_extremes(frame: Frame, x: NDArray[np.float32], *, signs: bool) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
-    """Largest positive and largest negative magnitude pattern of each segment; without `signs`, both in the first."""
-    from qsim.kernels import stats
-    from qsim.kernels.jit import JIT
-
-    u = frame.view(x).view(np.uint32)
-    high, low = np.zeros(frame.segments, np.uint32), np.zeros(frame.segments, np.uint32)
-    lanes = False
-    if JIT:
-        from qsim.kernels import fast, vector
-
-        lanes = vector.available()
-
-    def task(r: slice, c: slice) -> tuple[slice, Array, Array]:
-        part = u[r, c]
-        a, b = np.zeros(part.shape[0], np.uint32), np.zeros(part.shape[0], np.uint32)
-        if not lanes:
-            stats.extremes(part, a, b)
-        elif signs:
-            fast.extremes_of_rows(part.reshape(-1), part.shape[1], a, b)
-        else:
-            fast.amax_of_rows(part.reshape(-1), part.shape[1], a)
-        return r, a, b
-
-    for r, a, b in run(task, pieces(frame.rows, frame.length)):
-        np.maximum.at(high, frame.segment[r], a)
-        np.maximum.at(low, frame.segment[r], b)
-    return high, low
-
-
-def choose_segment_scales(job: Job, frame: Frame, level: int, affine: int, divisor: float, codes: Array, zeros: Array) -> int:
-    """Scale codes (and zero points) of the segments of one level; 1 where an input is not finite."""
-    from qsim.kernels import encode as portable
-
-    high, low = segment_extremes(frame, job.x, signs=affine != 0)
-    if max(high.max(initial=0), low.max(initial=0)) >= 0x7F800000:
-        return 1
-    p = job.params
-    saturate = int(job.q.options.scale_overflow == "saturate")
-    scale_type = _float_scale_type(job.q, level)
-    bad = portable.choose_scales(high, low, affine, float(divisor), p.qmin, p.qmax, *scale_type, saturate, codes, zeros)
-    if bad >= 0:
-        _refuse_scale(job.q, level, bad)
-    return 0
-
-
 def _division(options: Options) -> int:
     from qsim.kernels.element import DIVIDE, EXACT, MULTIPLY
 
@@ -317,7 +133,7 @@ def _encode_integer(job: Job) -> int:
 
     q, add, p = job.q, job.add, job.params
     affine = (2 if q.options.arithmetic == "onnxruntime" else 1) if q.format.zero_point else 0
-    mantissa, emin, _ = _float_scale_type(q)
+    mantissa, emin, _ = float_scale_type(q)
     frame = segment_frame(q.geometry)
     scales = q.scales_moved[0].reshape(-1)
     zeros = q.zero_point_moved.reshape(-1) if q.zero_point_moved is not None else np.zeros(scales.size, np.int32)
@@ -352,7 +168,7 @@ def _encode_groups(job: Job) -> int:
     frame = block_frame(q.geometry, flat=True)
     scales = by_row(q.scales_moved[0], frame)
     zeros = by_row(q.zero_point_moved, frame) if q.zero_point_moved is not None else np.zeros((0, 0), np.int32)
-    scale_type = (k, affine, *_float_scale_type(q), int(q.options.scale_overflow == "saturate"))
+    scale_type = (k, affine, *float_scale_type(q), int(q.options.scale_overflow == "saturate"))
     lanes = not job.given and job.lanes(frame, k) and frame.length % k == 0
     op, lane_add = _division(q.options), job.lane_add
     if lanes:
@@ -369,7 +185,7 @@ def _encode_groups(job: Job) -> int:
             status = portable.encode_groups(x, u, codes, s, z, *scale_type, op, job.given, p, add, words)
         if status >= portable.SCALE_OVERFLOW:
             row, column = divmod(status - portable.SCALE_OVERFLOW, s.shape[1])
-            _refuse_scale(q, 0, (r.start + row) * scales.shape[1] + g.start + column)
+            refuse_scale(q, 0, (r.start + row) * scales.shape[1] + g.start + column)
         return int(status)
 
     return job.run(frame, call, k)
@@ -386,7 +202,7 @@ def _encode_vsq(job: Job) -> int:
         frame = Frame(frame.geometry, frame.rows, frame.length, np.zeros_like(frame.segment), 1)
     if not job.given and choose_segment_scales(job, frame, 1, 0, p.qmax * smax, gammas, np.zeros(gammas.size, np.int32)):
         return 1
-    mantissa, emin, _ = _float_scale_type(q, 1)
+    mantissa, emin, _ = float_scale_type(q, 1)
     float_first = q.options.order == "float_first"
     if not job.given and not float_first and mantissa <= 10 and job.lanes(frame, k) and frame.length % k == 0:
         from qsim.kernels import fast
@@ -435,7 +251,7 @@ def _encode_nvfp4(job: Job) -> int:
     chain = ("exact", "modelopt", "torchao").index(q.options.arithmetic)
 
     def slow(r: slice, c: slice, x: Array, u: Array, codes: Array, words: Array) -> int:
-        tail = (int(g[0]), k, largest, *_float_scale_type(q), min_code, chain, job.given, p, add, words)
+        tail = (int(g[0]), k, largest, *float_scale_type(q), min_code, chain, job.given, p, add, words)
         return int(portable.encode_nvfp4(x, u, codes, scales[r, groups(c, k)], *tail))
 
     return job.run(frame, slow, k)
