@@ -30,7 +30,7 @@ ML_DTYPES = {
 }
 
 
-def best(call: Callable[[], Any], seconds: float = 0.6) -> float:
+def best(call: Callable[[], Any], seconds: float = 0.25) -> float:
     """Shortest wall time of repeated calls, ns per element."""
     call()
     shortest, end = float("inf"), time.perf_counter() + seconds

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qsim.codec import low_bit
+from qsim.codec import low_bit, threads
 from qsim.codec.frame import Frame, block_frame, by_row, segment_frame
-from qsim.codec.job import Job, flat_words
+from qsim.codec.job import FUSED_PIECE, Job, flat_words
 from qsim.codec.lanes import LANES
 from qsim.codec.lower import element_grid, even_half_ulp, groups, normalized24
 from qsim.codec.segment_scales import choose_segment_scales, float_scale_type, refuse_scale, segment_extremes
@@ -200,18 +200,27 @@ def _encode_vsq(job: Job) -> int:
     vectors = by_row(q.scales_moved[0], frame)
     if q.format.scales[1].group == "tensor":
         frame = Frame(frame.geometry, frame.rows, frame.length, np.zeros_like(frame.segment), 1)
-    if not job.given and choose_segment_scales(job, frame, 1, 0, p.qmax * smax, gammas, np.zeros(gammas.size, np.int32)):
-        return 1
-    mantissa, emin, _ = float_scale_type(q, 1)
+    mantissa, emin, max_code = float_scale_type(q, 1)
     float_first = q.options.order == "float_first"
-    if not job.given and not float_first and mantissa <= 10 and job.lanes(frame, k) and frame.length % k == 0:
+    whole = not float_first and mantissa <= 10 and job.lanes(frame, k) and frame.length % k == 0
+    in_kernel = whole and frame.rows == gammas.size and frame.length < min(FUSED_PIECE, threads.PIECE)
+    if not job.given and not in_kernel:
+        divisor, zeros = p.qmax * smax, np.zeros(gammas.size, np.int32)
+        if choose_segment_scales(job, frame, 1, 0, divisor, gammas, zeros):
+            return 1
+    if not job.given and whole:
         from qsim.kernels import fast
+        from qsim.kernels.encode import SCALE_OVERFLOW
 
         lane_add = job.lane_add
+        constants = (k, smax, mantissa, emin, max_code, int(q.options.scale_overflow == "saturate"), in_kernel, p, lane_add)
 
         def lanes(r: slice, c: slice, x: Array, u: Array, codes: Array, words: Array) -> int:
-            tail = (x.shape[1], gammas, frame.segment[r], k, smax, mantissa, emin, p, lane_add, flat_words(words))
-            return int(fast.encode_vsq(u.reshape(-1), codes.reshape(-1), vectors[r, groups(c, k)].reshape(-1), *tail))
+            tail = (x.shape[1], gammas, frame.segment[r], *constants, flat_words(words))
+            status = fast.encode_vsq(u.reshape(-1), codes.reshape(-1), vectors[r, groups(c, k)].reshape(-1), *tail)
+            if status >= SCALE_OVERFLOW:
+                refuse_scale(q, 1, status - SCALE_OVERFLOW)
+            return int(status)
 
         return job.run(frame, lanes, k)
     from qsim.kernels import encode as portable

@@ -26,7 +26,7 @@ NO_ZEROS = np.zeros(0, np.int32)
 def lanes_decoder(q: QTensor, frame: Frame, values: Array) -> Task | None:
     """The vector kernel's call on a piece (rows, columns, its codes) of `values`, or None where it does not apply.
 
-    Block scales are read when a piece is decoded, scales of tensor and channels now.
+    Scales are read when a piece is decoded: they need not be known before.
     """
     from qsim.kernels.jit import JIT
 
@@ -82,15 +82,16 @@ def _rows(q: QTensor, frame: Frame, values: Array) -> Task:
     inner, table, k = None, NO_VALUES, 1  # an integer's last bit weighs 1 here: Format checks it
     if fmt.block_scales:
         inner, table, k = by_row(q.scales_moved[0], frame), scale_table(fmt.scales[0]), fmt.block_size
-    outer = np.ones(1, np.float32)
-    if fmt.scales:
-        outer = scale_values(q.scales_moved[-1].reshape(-1), fmt.scales[-1]).astype(np.float32)
-    row_scale = outer[frame.segment if outer.size > 1 else np.zeros_like(frame.segment)]
+    outer = q.scales_moved[-1].reshape(-1) if fmt.scales else NO_CODES
+    segment = frame.segment if outer.size > 1 else np.zeros_like(frame.segment)
     row_zero = None if q.zero_point_moved is None else q.zero_point_moved.reshape(-1)[frame.segment]
     style, params, tail = STYLES[fmt.element.kind], decode_params(fmt.element), element_table(fmt.element, "float32")
 
     def task(r: slice, c: slice, codes: Array) -> None:
-        scales = (NO_CODES if inner is None else inner[r, groups(c, k)].reshape(-1), table, inner is None, row_scale[r])
+        row_scale = np.ones(codes.shape[0], np.float32)
+        if outer.size:
+            row_scale = scale_values(outer[segment[r]], fmt.scales[-1]).astype(np.float32)
+        scales = (NO_CODES if inner is None else inner[r, groups(c, k)].reshape(-1), table, inner is None, row_scale)
         zero = NO_ZEROS if row_zero is None else row_zero[r]
         out = values[r, c].reshape(-1)
         fast.decode_rows(codes.reshape(-1), out, codes.shape[1], k, style, params, *scales, zero, tail)

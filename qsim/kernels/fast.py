@@ -203,10 +203,23 @@ def encode_groups(x, u, codes, scales, zero_points, k, affine, mantissa_bits, em
 
 
 @kernel
-def encode_vsq(u, codes, vector_scales, length, gammas, segment, k, smax, mantissa_bits, emin, p, add, words):
-    """VS-Quant (rule S5, order requantize) with gammas of 16 bits or fewer, rows of `length`."""
+def encode_vsq(
+    u, codes, vector_scales, length, gammas, segment, k, smax, mantissa_bits, emin, max_code, saturate, choose, p, add, words
+):  # fmt: skip
+    """VS-Quant (rule S5, order requantize) with gammas of 16 bits or fewer, rows of `length`.
+
+    choose: every row is a channel of its own, whose gamma is chosen here, while the row is in the cache.
+    """
     inverses = np.empty(smax + 1 if (smax + 1) * k <= length else 0, np.float64)
     for r in range(segment.shape[0]):
+        if choose:
+            amax = max_magnitude(u, r * length, length // 16)
+            if amax >= INF:
+                return NONFINITE
+            code, _ = choose_scale(amax, np.int64(0), 0, np.float64(p.qmax * smax), 0, 0, mantissa_bits, emin, max_code, saturate)
+            if code < 0:
+                return SCALE_OVERFLOW + segment[r]
+            gammas[segment[r]] = code
         sig, e = sc.float_parts(np.int64(gammas[segment[r]]), mantissa_bits, emin)
         gamma = np.float64(sig) * sc.power_of_two(e)
         unit = np.float64(p.qmax) * gamma
