@@ -8,6 +8,8 @@ import numpy as np
 from hypothesis import strategies as st
 
 from qsim.spec import Format, format_names, load_format
+from qsim.spec.format import FAMILIES
+from qsim.spec.load import parse_format
 from qsim.spec.options import CHOICES, allowed_values
 
 NAMES = format_names()
@@ -85,3 +87,43 @@ def geometries(draw: Any, fmt: Format, shape: tuple[int, ...]) -> dict[str, Any]
 def formats(*families: str) -> st.SearchStrategy[Format]:
     """Catalogue formats, of the families named."""
     return st.sampled_from([f for f in map(load_format, NAMES) if not families or f.family in families])
+
+
+@st.composite
+def user_formats(draw: Any) -> Format:
+    """A format that no catalogue file states: any element and scale types, widths and groups that a user's file may combine."""
+    family = draw(st.sampled_from(sorted(FAMILIES)))
+    group = draw(st.sampled_from([1, 2, 3, 5, 16, 32, 48, "tensor", "channel"]))
+    block = draw(st.sampled_from([2, 3, 6, 16, 32, 48]))
+    float_scale = draw(st.sampled_from(["FP32", "FP16", "BF16", "E4M3"]))
+    table: dict[str, Any] = {"name": f"user_{family}", "scale": []}
+    if family in ("float", "ocp", "nvfp4"):
+        exponent = draw(st.integers(1, 5 if family == "nvfp4" else 8))
+        mantissa = draw(st.integers(1, 10))
+        allowed = ["nan", "none"] if exponent < 2 else ["ieee"] if exponent == 8 else ["ieee", "nan", "none"]
+        specials = draw(st.sampled_from(allowed))
+        table["element"] = {"kind": "float", "exponent_bits": exponent, "mantissa_bits": mantissa, "specials": specials}
+    else:
+        kind = {"microexponent": "sign_magnitude", "binary": "binary", "ternary": "ternary"}.get(family, "int")
+        table["element"] = {"kind": kind}
+        if kind in ("int", "sign_magnitude"):
+            table["element"]["bits"] = draw(st.integers(2, 16))
+    if family == "ocp" and draw(st.booleans()):
+        table["element"] = {"kind": "int", "bits": draw(st.integers(2, 16)), "lsb_exponent": draw(st.integers(-8, 2))}
+    if family == "affine" and draw(st.booleans()):
+        table["element"] = {"kind": "uint", "bits": draw(st.integers(1, 16))}
+    if family in ("microexponent", "ocp"):
+        table["scale"] = [{"type": "E8M0", "group": block}]
+        if family == "microexponent" and draw(st.booleans()):
+            table["scale"].insert(
+                0, {"type": "E1M0", "group": draw(st.sampled_from([k for k in (1, 2, 3, 8) if block % k == 0 and k < block]))}
+            )
+    elif family == "vsq":
+        outer = draw(st.sampled_from(["tensor", "channel"]))
+        table["scale"] = [{"type": f"UINT{draw(st.integers(2, 8))}", "group": block}, {"type": float_scale, "group": outer}]
+    elif family == "nvfp4":
+        table["scale"] = [{"type": "E4M3", "group": block}, {"type": "FP32", "group": "tensor"}]
+    elif family != "float":
+        table["scale"] = [{"type": float_scale, "group": group}]
+    table["zero_point"] = family == "affine"
+    return parse_format(table)

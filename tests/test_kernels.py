@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 import qsim
 from qsim import reference
-from qsim.spec import load_format
+from qsim.spec import Format, load_format
 from tests.adapters import outcome, reference_encode, same
-from tests.strategies import NAMES, arrays, format_options, geometries
+from tests.strategies import NAMES, arrays, format_options, geometries, user_formats
 
 pytestmark = pytest.mark.kernels
 
@@ -23,7 +23,18 @@ pytestmark = pytest.mark.kernels
 @given(data=st.data())
 def test_encode_equals_reference(name: str, data: Any) -> None:
     """encode gives the reference's codes, scales and zero points, or refuses as it does, for every option and geometry."""
-    fmt = load_format(name)
+    compare(load_format(name), data)
+
+
+@settings(deadline=None, max_examples=600)
+@given(fmt=user_formats(), data=st.data())
+def test_user_formats_equal_the_reference(fmt: Format, data: Any) -> None:
+    """The same for any format that a user's file may state."""
+    compare(fmt, data)
+
+
+def compare(fmt: Format, data: Any) -> None:
+    """Draw an input, options and geometry, and compare encode and decode with the reference."""
     x = data.draw(arrays(finite=data.draw(st.integers(0, 9)) > 0))
     options = data.draw(format_options(fmt))
     geometry = data.draw(geometries(fmt, x.shape))

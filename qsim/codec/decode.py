@@ -44,9 +44,12 @@ def decode(q: QTensor, dtype: DTypeLike = np.float32, *, out: Array | None = Non
 
 def check_out(out: Array | None, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array | None:
     """`out` if it can take the result, else ValueError."""
+    if out is not None and not isinstance(out, np.ndarray):
+        raise TypeError(f"out is of type {type(out).__name__}; allowed: a numpy array")
     if out is not None and (out.shape != shape or out.dtype != dtype or not out.flags.c_contiguous or not out.flags.writeable):
+        kind = f"{'writable' if out.flags.writeable else 'read-only'}, {'contiguous' if out.flags.c_contiguous else 'strided'}"
         raise ValueError(
-            f"out: {out.dtype} of shape {out.shape}; allowed: a writable C-contiguous {dtype} array of shape {shape}"
+            f"out: {kind} {out.dtype} array of shape {out.shape}; allowed: a writable C-contiguous {dtype} array of shape {shape}"
         )
     return out
 

@@ -107,6 +107,8 @@ def empty_qtensor(
     fmt = geometry.fmt
     codes = np.empty(geometry.moved_shape, unsigned_dtype(fmt.element.bits))
     moved: list[Array] = []
+    if scales is not None and not isinstance(scales, tuple | list):
+        raise TypeError(f"scales is of type {type(scales).__name__}; allowed: a tuple of arrays, as QTensor.scales")
     if scales is not None and len(scales) != len(fmt.scales):
         raise ValueError(f"{len(scales)} scale arrays given; {fmt.name} has {len(fmt.scales)} levels")
     for i, (scale, expected) in enumerate(zip(fmt.scales, geometry.scale_shapes, strict=True)):

@@ -17,7 +17,8 @@ from qsim.codec.frame import Frame, block_frame, by_row, segment_frame
 from qsim.codec.job import FUSED_PIECE, Job, flat_words
 from qsim.codec.lanes import LANES
 from qsim.codec.lower import element_grid, even_half_ulp, groups, normalized24
-from qsim.codec.segment_scales import choose_segment_scales, float_scale_type, refuse_scale, segment_extremes
+from qsim.codec.qtensor import refuse_scale
+from qsim.codec.segment_scales import choose_segment_scales, float_scale_type, segment_extremes
 from qsim.spec import SCALE_RULES, Options
 
 Array = NDArray[Any]
@@ -96,7 +97,8 @@ def _encode_ocp(job: Job) -> int:
     rule = SCALE_RULES.index(q.options.scale_rule)
     lsb = 0 if e.is_float else e.lsb_exponent
     constants = (k, lsb, rule, e.emax, even_half_ulp(e), *normalized24(e.largest), element_grid(e))
-    if not job.given and job.lanes(frame, k) and frame.length % k == 0:
+    room = not e.is_float or e.emax < 99  # what encode_saturating16_even asks for
+    if not job.given and room and job.lanes(frame, k) and frame.length % k == 0:
         from qsim.kernels import fast
 
         lane_add = job.lane_add
@@ -203,7 +205,7 @@ def _encode_vsq(job: Job) -> int:
     mantissa, emin, max_code = float_scale_type(q, 1)
     float_first = q.options.order == "float_first"
     whole = not float_first and mantissa <= 10 and job.lanes(frame, k) and frame.length % k == 0
-    in_kernel = whole and frame.rows == gammas.size and frame.length < min(FUSED_PIECE, threads.PIECE)
+    in_kernel = whole and frame.rows == gammas.size and 0 < frame.length < min(FUSED_PIECE, threads.PIECE)
     if not job.given and not in_kernel:
         divisor, zeros = p.qmax * smax, np.zeros(gammas.size, np.int32)
         if choose_segment_scales(job, frame, 1, 0, divisor, gammas, zeros):

@@ -16,6 +16,8 @@ ACCEPTED = "float32, float64, float16 or bfloat16"
 
 def as_float32(x: object) -> NDArray[np.float32]:
     """The input as a float32 array of native byte order; float64 is rounded once, half_even (rule R4)."""
+    if isinstance(x, np.ma.MaskedArray):
+        raise TypeError("input is a masked array; fill it first, so that what stands under the mask is not hidden")
     array = np.asarray(x)
     name = array.dtype.name
     if name == "float32" and array.dtype.isnative:
@@ -36,7 +38,7 @@ def refuse_nonfinite(x: NDArray[np.float32], fmt: Format) -> None:
     rule = "R3" if fmt.family == "float" else "S7"
     raise ValueError(
         f"{fmt.name} has no code for {x[first]!s}: first at index [{index}], {places.size} of {x.size} values are {what}"
-        f" (rule {rule})"
+        f" as float32 (rules R4 and {rule})"
     )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qsim.codec.frame import Frame, segment_frame
-from qsim.codec.qtensor import QTensor
+from qsim.codec.qtensor import QTensor, refuse_scale
 from qsim.codec.threads import pieces, run
 
 Array = NDArray[Any]
@@ -127,5 +127,8 @@ def _alpha_codes(q: QTensor, alphas: NDArray[np.float64], sums: list[float]) -> 
     empty = 0 if q.format.family == "binary" else (1 - t.emin) << t.mantissa_bits
     codes = np.empty(alphas.size, q.scales_moved[0].dtype)
     codes[:] = empty
-    sc.float_scales(np.where(np.array(sums) > 0, alphas, 0.0), t.mantissa_bits, t.emin, t.max_code, codes)
+    saturate = q.options.scale_overflow == "saturate"
+    bad = sc.float_scales(np.where(np.array(sums) > 0, alphas, 0.0), t.mantissa_bits, t.emin, t.max_code, saturate, codes)
+    if bad >= 0:
+        refuse_scale(q, 0, bad)
     return codes

@@ -94,3 +94,14 @@ class QTensor:
     def __repr__(self) -> str:
         """Format, shape and size, not the data."""
         return f"QTensor({self.format.name}, shape={self.shape}, axis={self.axis}, {self.storage_bits} bits)"
+
+
+def refuse_scale(q: QTensor, level: int, index: int) -> None:
+    """Raise the ValueError of rule S9 for group number `index` of a level, in C order of the stored scales."""
+    s = q.format.scales[level]
+    shape = q.scales_moved[level].shape
+    place = ", ".join(str(int(i)) for i in np.unravel_index(index, shape)) if shape else ""
+    raise ValueError(
+        f"{q.format.name}: the scale of group [{place}] (level L{level}, {s.group}) is above the largest {s.type},"
+        f" {float(s.float_type.largest):g}; scale the tensor, or use scale_overflow='saturate' (rule S9)"
+    )

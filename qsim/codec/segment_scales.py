@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from qsim.codec.frame import Frame
 from qsim.codec.job import Job
-from qsim.codec.qtensor import QTensor
+from qsim.codec.qtensor import QTensor, refuse_scale
 from qsim.codec.threads import pieces, run
 
 Array = NDArray[Any]
@@ -19,17 +19,6 @@ def float_scale_type(q: QTensor, level: int = 0) -> tuple[int, int, int]:
     """(mantissa bits, emin, largest code) of a level's float type."""
     t = q.format.scales[level].float_type
     return t.mantissa_bits, t.emin, t.max_code
-
-
-def refuse_scale(q: QTensor, level: int, index: int) -> None:
-    """Raise the ValueError of rule S9 for group number `index` of a level, in C order of the stored scales."""
-    s = q.format.scales[level]
-    shape = q.scales_moved[level].shape
-    place = ", ".join(str(int(i)) for i in np.unravel_index(index, shape)) if shape else ""
-    raise ValueError(
-        f"{q.format.name}: the scale of group [{place}] (level L{level}, {s.group}) is above the largest {s.type},"
-        f" {float(s.float_type.largest):g}; scale the tensor, or use scale_overflow='saturate' (rule S9)"
-    )
 
 
 def segment_extremes(frame: Frame, x: NDArray[np.float32], *, signs: bool) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cache
 from typing import TypeVar
 
@@ -66,6 +66,8 @@ def run(task: Callable[[slice, slice], T], work: list[tuple[slice, slice]]) -> l
         for i in queue:
             results[i] = task(*work[i])
 
-    for future in [_pool(n).submit(worker) for _ in range(n)]:
+    futures = [_pool(n).submit(worker) for _ in range(n)]
+    wait(futures)  # also after an error: no thread may still write when this returns
+    for future in futures:
         future.result()
     return results  # type: ignore[return-value]

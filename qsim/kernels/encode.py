@@ -12,7 +12,7 @@ from qsim.kernels import scale as sc
 from qsim.kernels.element import DIVIDE, EXACT, MULTIPLY, Step, encode_element
 from qsim.kernels.jit import helper, kernel
 
-NAN_BLOCK, SATURATE, ERROR = 0, 1, 2
+SATURATE, ERROR = 1, 2  # of the option nonfinite; 0: the NaN block
 OK, NONFINITE, SCALE_OVERFLOW = 0, 1, 2
 INF = 0x7F800000
 LARGEST = 0x7F7FFFFF
@@ -231,10 +231,11 @@ def choose_scale(high, low, affine, qabs, qmin, qmax, mantissa_bits, emin, max_c
             )
         )
         return code, np.int64(z)
-    code = sc.affine_scale(high, low, np.int64(qmax) - np.int64(qmin), saturate)
+    code = sc.affine_scale(high, low, np.int64(qmax) - np.int64(qmin), mantissa_bits, emin, max_code, saturate)
     if code < 0:
         return code, np.int64(0)
-    return code, sc.affine_zero_point(float32_value(low), float32_value(code), qmin, qmax)
+    sig, e = sc.float_parts(code, mantissa_bits, emin)
+    return code, sc.affine_zero_point(float32_value(low), np.float64(sig) * sc.power_of_two(e), qmin, qmax)
 
 
 @kernel

@@ -45,11 +45,15 @@ def float_scale(value, mantissa_bits, emin, max_code, saturate):
 
 
 @kernel
-def float_scales(values, mantissa_bits, emin, max_code, codes):
-    """codes[i] of positive float64 values, saturating; a value of 0 or less keeps its code."""
+def float_scales(values, mantissa_bits, emin, max_code, saturate, codes):
+    """codes[i] of positive float64 values, others keep theirs; returns -1, or the number of the first above the range."""
     for i in range(values.shape[0]):
         if values[i] > 0.0:
-            codes[i] = float_scale(values[i], mantissa_bits, emin, max_code, True)
+            code = float_scale(values[i], mantissa_bits, emin, max_code, saturate)
+            if code < 0:
+                return i
+            codes[i] = code
+    return -1
 
 
 @helper
@@ -76,7 +80,7 @@ def shared_exponent(amax, rule, emax, half_ulp, max_sig, max_e, mantissa_bits, m
     """E8M0 code of rule S3 from the largest magnitude pattern of a block (0 < amax, finite).
 
     emax: of the element; half_ulp: 2^(22-k); the largest element is max_sig * 2^max_e, max_sig in [2^23, 2^24);
-    mantissa_bits, max_code, emin: the element's grid (an integer element's is that of `integer_grid` in the codec).
+    mantissa_bits, max_code, emin: the element's grid (`element_grid` of the codec).
     """
     e = (amax >> 23) - 127 - emax
     if rule == EVEN:
@@ -106,8 +110,8 @@ def shared_exponent(amax, rule, emax, half_ulp, max_sig, max_e, mantissa_bits, m
 
 
 @helper
-def affine_scale(high, low, steps, saturate):
-    """FP32 code of (high + low) / steps, exact then once half_even; high, low: magnitude patterns of rmax >= 0 and -rmin >= 0.
+def affine_scale(high, low, steps, mantissa_bits, emin, max_code, saturate):
+    """Float code of (high + low) / steps, exact then once half_even; high, low: magnitude patterns of rmax >= 0 and -rmin >= 0.
 
     A tie of the quotient is a 25-bit number times `steps` (16 bits at most), so that it is even in units of the sum's last bit
     (the sum has 42 bits or more): what lies below may be jammed into that bit.
@@ -115,7 +119,7 @@ def affine_scale(high, low, steps, saturate):
     if high < low:
         high, low = low, high
     if high == 0:
-        return np.int64(0x3F800000)
+        return np.int64(1 - emin) << mantissa_bits
     sig, e = normalize24(high)
     sig <<= 18
     e -= 18
@@ -139,12 +143,12 @@ def affine_scale(high, low, steps, saturate):
     while Q >> width:
         width += 1
     lead = e + width - 1
-    normal = max(lead, np.int64(-126))
+    normal = max(lead, np.int64(emin))
     zero = np.int64(0)
-    shift = normal - 23 - e
-    code = ((normal + 126) << 23) + round_shift(Q | sticky, shift, zero, NEAREST_EVEN, zero)
-    if code >= 0x7F800000:
-        return np.int64(0x7F7FFFFF) if saturate else np.int64(OVERFLOWED)
+    shift = normal - mantissa_bits - e
+    code = ((normal - emin) << mantissa_bits) + round_shift(Q | sticky, shift, zero, NEAREST_EVEN, zero)
+    if code > max_code:
+        return np.int64(max_code) if saturate else np.int64(OVERFLOWED)
     return max(code, np.int64(1))
 
 

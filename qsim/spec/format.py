@@ -27,6 +27,7 @@ FAMILIES: dict[str, tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]] = {
     "binary": (("binary",), (("float",),)),  # B
     "ternary": (("ternary",), (("float",),)),  # B
 }
+MAX_GROUP = 65536
 #: Families of one float scale, whose granularity is a parameter of the call (rule S11).
 GRANULAR = ("absmax", "affine", "binary", "ternary")
 
@@ -72,6 +73,11 @@ class Format:
             raise SpecError(
                 f"element.lsb_exponent = {self.element.lsb_exponent} with a float scale; allowed: 0 (the scale carries it)"
             )
+        if self.family == "nvfp4" and ([s.type for s in self.scales] != ["E4M3", "FP32"] or self.element.exponent_bits > 5):
+            raise SpecError(
+                f"scale types {[s.type for s in self.scales]} with {self.element.name} elements;"
+                " allowed: E4M3 under FP32, with elements of 5 exponent bits or fewer (rule S8)"
+            )
         for fine, coarse in pairwise(widths):
             if coarse % fine or coarse == fine:
                 raise SpecError(f"scale group {coarse} is not a larger multiple of the finer group {fine}")
@@ -108,9 +114,11 @@ class Format:
                 f"granularity={granularity!r} does not apply to {self.name} (family {self.family});"
                 f" it applies to formats with one float scale: {', '.join(GRANULAR)} (rule S11)"
             )
+        if hasattr(granularity, "__index__"):
+            granularity = granularity.__index__() if not isinstance(granularity, bool) else granularity
         ok = granularity in ("tensor", "channel") if isinstance(granularity, str) else _is_group(granularity)
         if not ok:
-            raise ValueError(f"granularity={granularity!r}; allowed: 'tensor', 'channel' or a group size of 1 or more")
+            raise ValueError(f"granularity={granularity!r}; allowed: 'tensor', 'channel' or a group size of 1 to {MAX_GROUP}")
         return replace(self, scales=(replace(self.scales[0], group=granularity),))
 
     @property
@@ -162,4 +170,4 @@ class Format:
 
 
 def _is_group(k: object) -> bool:
-    return isinstance(k, int) and not isinstance(k, bool) and k >= 1
+    return isinstance(k, int) and not isinstance(k, bool) and 1 <= k <= MAX_GROUP

@@ -17,6 +17,8 @@ def normalize_axis(axis: int, ndim: int, name: str = "axis") -> int:
     """`axis` as a number from 0 to ndim - 1, or ValueError."""
     try:
         value = index(axis)
+        if isinstance(axis, bool):
+            raise TypeError
     except TypeError:
         raise TypeError(f"{name}={axis!r} is not an integer") from None
     if not -ndim <= value < ndim:
@@ -85,10 +87,6 @@ class Geometry:
     def channels(self) -> int:
         """Number of channels; a 1-D tensor is one channel (rule S11)."""
         return self.shape[self.channel_axis] if len(self.shape) > 1 else 1
-
-    def channel_of_row(self, row: int) -> int:
-        """Channel of a row of the moved shape; needs channel_axis != axis or a 1-D tensor."""
-        return row // self.row_stride_of_channel % max(self.channels, 1)
 
     @property
     def row_stride_of_channel(self) -> int:

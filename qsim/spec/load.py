@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from qsim.spec.error import SpecError
-from qsim.spec.format import Format, Layout
+from qsim.spec.format import MAX_GROUP, Format, Layout
 from qsim.spec.number import ELEMENT_KINDS, SPECIALS, Element, Scale, check_scale_type, float_element
 
 TOP_KEYS = ("name", "title", "source", "not_verified", "zero_point", "element", "scale", "layout", "published")
@@ -156,9 +156,9 @@ def _scale(table: dict[str, Any], i: int) -> Scale:
         raise SpecError(f"{where}{error}") from None
     group = table.get("group")
     if group not in ("tensor", "channel") and not (
-        isinstance(group, int) and not isinstance(group, bool) and 1 <= group <= 65536
+        isinstance(group, int) and not isinstance(group, bool) and 1 <= group <= MAX_GROUP
     ):
-        raise SpecError(f"{where}group = {group!r}; allowed: 1 to 65536, 'channel' or 'tensor'")
+        raise SpecError(f"{where}group = {group!r}; allowed: 1 to {MAX_GROUP}, 'channel' or 'tensor'")
     assert isinstance(group, int | str)
     if kind in ("E8M0", "E1M0") and not isinstance(group, int):
         raise SpecError(f"{where}group = {group!r}; a scale of type {kind} needs an integer group")

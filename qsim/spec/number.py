@@ -45,11 +45,6 @@ class Element:
         return self.bits - 1
 
     @property
-    def code_bytes(self) -> int:
-        """Bytes of the smallest unsigned numpy dtype that holds a code."""
-        return 1 if self.bits <= 8 else 2 if self.bits <= 16 else 4
-
-    @property
     def qmin(self) -> int:
         """Smallest integer of an integer-like element (two's complement end, before narrow_range)."""
         return {

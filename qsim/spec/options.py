@@ -36,7 +36,7 @@ CHOICES: dict[str, tuple[tuple[Any, ...], tuple[str, ...], str]] = {
     "nonfinite": (("nan_block", "saturate", "error"), ("microexponent", "ocp"), "S7"),
     "overflow": (("ieee", "saturate"), ("float",), "R3"),
     "signed_zero": (("positive", "keep"), ("microexponent",), "P1"),
-    "scale_overflow": (("error", "saturate"), ("absmax", "vsq", "affine", "nvfp4"), "S9"),
+    "scale_overflow": (("error", "saturate"), ("absmax", "vsq", "affine", "nvfp4", "binary", "ternary"), "S9"),
     "min_scale": (("subnormal", "normal"), ("nvfp4",), "S8"),
     "arithmetic": (("exact", "modelopt", "torchao", "onnxruntime"), ("nvfp4", "affine"), "S6, S8"),
 }
@@ -79,7 +79,7 @@ def allowed_values(name: str, fmt: Format) -> tuple[Any, ...]:
     if not applies(name, fmt):
         return ()
     if name == "arithmetic":
-        return _ARITHMETIC[fmt.family]
+        return _ARITHMETIC[fmt.family] if fmt.scales[-1].type == "FP32" else ("exact",)
     if name == "rounding" and fmt.family == "binary":
         return ("half_even", "stochastic")  # sign(x), or rule B's probability
     return CHOICES[name][0]
@@ -99,7 +99,7 @@ def resolve_options(fmt: Format, given: dict[str, Any]) -> Options:
                 f"{name}={value!r} does not apply to {fmt.name} (family {fmt.family});"
                 f" it applies to {', '.join(CHOICES[name][1])} (rule {CHOICES[name][2]})"
             )
-        if allowed and (value not in allowed or (isinstance(value, bool) != isinstance(allowed[0], bool))):
+        if allowed and (value not in allowed or type(value) is not type(allowed[0])):
             raise ValueError(
                 f"{name}={value!r} is not allowed for {fmt.name}; allowed: {', '.join(map(str, allowed))}"
                 f" (rule {CHOICES[name][2]})"

@@ -19,6 +19,8 @@ class Counter:
 
     def __post_init__(self) -> None:
         """Check the width."""
+        if not isinstance(self.seed, int):
+            raise TypeError(f"Counter(seed={self.seed!r}); allowed: an integer")
         if not 0 <= self.seed <= MASK64:
             raise ValueError(f"Counter(seed={self.seed}); allowed: 0 to 2^64 - 1")
 
