@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from qsim.codec import QTensor, convention_names, decode, encode, quantize, set_num_threads
+    from qsim.datapath.dot import dot
+    from qsim.datapath.float_presets import float_accumulator_names, load_float_accumulator
     from qsim.explore.metrics import Metrics, metrics
     from qsim.layout import pack, unpack
     from qsim.spec import LFSR, Counter, Format, Options, SpecError, format_names, load_format
@@ -23,6 +25,8 @@ __version__ = "0.1.0"
 
 _HOME = {
     "qsim.codec": ("QTensor", "convention_names", "decode", "encode", "quantize", "set_num_threads"),
+    "qsim.datapath.dot": ("dot",),
+    "qsim.datapath.float_presets": ("float_accumulator_names", "load_float_accumulator"),
     "qsim.explore.metrics": ("Metrics", "metrics"),
     "qsim.layout": ("pack", "unpack"),
     "qsim.spec": ("LFSR", "Counter", "Format", "Options", "SpecError", "format_names", "load_format"),
@@ -39,8 +43,11 @@ __all__ = [
     "SpecError",
     "convention_names",
     "decode",
+    "dot",
     "encode",
+    "float_accumulator_names",
     "format_names",
+    "load_float_accumulator",
     "load_format",
     "metrics",
     "pack",
