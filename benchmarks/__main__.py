@@ -2,7 +2,7 @@
 
 import click
 
-from benchmarks import codec
+from benchmarks import codec, dot
 
 
 @click.group(help=__doc__)
@@ -11,4 +11,5 @@ def main() -> None:
 
 
 main.add_command(codec.command)
+main.add_command(dot.command)
 main()
