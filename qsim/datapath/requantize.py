@@ -60,14 +60,14 @@ def requantize(
         _check_within_shift(values, given.shift, q)
     flat = _count(values, thresholds, q) if q.prep.kind == "thresholds" else values.reshape(-1)
     result = np.empty(flat.size, dtype=_dtype(output))
-    totals = _run(flat, result, lower(q, given, bounds, output, clamp), q)
+    totals = _run(flat, result, lower(q, given, bounds, output, clamp), q, output)
     if events is not None:
         events.clear()
         events.update(totals)
     return result.reshape(values.shape)
 
 
-def _run(flat: NDArray[Any], result: NDArray[Any], program: Program, q: Requantizer) -> dict[str, int]:
+def _run(flat: NDArray[Any], result: NDArray[Any], program: Program, q: Requantizer, output: Narrow | None) -> dict[str, int]:
     """The kernel over all pieces; the events of each register. ValueError where a register with overflow = error overflowed."""
     from qsim.kernels.requantize import requantize as kernel
 
@@ -82,8 +82,9 @@ def _run(flat: NDArray[Any], result: NDArray[Any], program: Program, q: Requanti
     registers = [f"before{i}" for i in range(len(q.before))] + [f"step{i}" for i in range(len(q.steps))]
     names = [*registers, "zero_add", "clamp", "output"]
     kept = {name: k for k, name in enumerate(names) if name in q.registers}
+    widths = [*(s.narrow for s in (*q.before, *q.steps)), q.zero_add, None, output]
     for name, k in kept.items():
-        register = _register(q, k)
+        register = widths[k]
         if register is None or register.overflow != "error":
             continue
         first = next((f[k] for f in found if f[k, 0]), None)
@@ -93,11 +94,6 @@ def _run(flat: NDArray[Any], result: NDArray[Any], program: Program, q: Requanti
                 f" {register.range[0]} to {register.range[1]}: what the hardware does there is undefined (rule Q3)"
             )
     return {name: int(sum(f[k, 0] for f in found)) for name, k in kept.items()}
-
-
-def _register(q: Requantizer, k: int) -> Narrow | None:
-    registers = [s.narrow for s in (*q.before, *q.steps)] + [q.zero_add]
-    return registers[k] if k < len(registers) else None
 
 
 def _accumulators(acc: ArrayLike, q: Requantizer) -> tuple[NDArray[Any], tuple[int, int]]:

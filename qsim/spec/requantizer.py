@@ -172,7 +172,8 @@ class ScalePrep:
         _check("prep.bits", self.bits, 8 <= self.bits <= 32, "8 to 32")
         _check("prep.bits", self.bits, self.kind != "significand" or self.bits >= 24, "24 to 32 for a significand")
         if self.reduce is not None:
-            _check("prep.reduce", self.reduce, 2 <= self.reduce <= self.bits, f"2 to {self.bits}")
+            ok = self.kind == "fixed" and 2 <= self.reduce <= self.bits
+            _check("prep.reduce", self.reduce, ok, f"2 to {self.bits}, with kind fixed")
 
     @property
     def takes(self) -> tuple[str, ...]:
@@ -214,10 +215,14 @@ class Requantizer:
         _check("acc_bits", self.acc_bits, 2 <= self.acc_bits <= 62, "2 to 62")
         for name, (low, high) in (("multiplier", self.multiplier), ("shift", self.shift)):
             _check(name, [low, high], low <= high, "[lowest, highest]")
-        if self.clamp_first and not self.prep.is_float:
-            raise SpecError(f"clamp_first = true with prep.kind = {self.prep.kind!r}; allowed: f32, f64 (rule Q1)")
+        if self.clamp_first and not (self.prep.is_float and self.output.overflow in ("saturate", "saturate_symmetric")):
+            raise SpecError(
+                "clamp_first = true; allowed: false, unless prep.kind is f32 or f64 and the output saturates (rule Q1)"
+            )
         if "scale" in self.prep.takes and not 0 <= self.scale[0] < self.scale[1]:
             raise SpecError(f"scale = {list(self.scale)}; allowed: [low, high) with 0 <= low < high for this kind (rule Q5)")
+        if self.prep.reduce and (self.multiplier[0] < 0 or self.multiplier[1] >> self.prep.bits):
+            raise SpecError(f"multiplier = {list(self.multiplier)} with prep.reduce; allowed: 0 to 2^{self.prep.bits} - 1")
         if self.prep.is_float and (self.before or any(s.shift != Amount() for s in self.steps) or not self.steps):
             raise SpecError("a float product is rounded by one step or more of shift 0, without steps before it (rule Q6)")
         if (self.prep.kind == "thresholds") == bool(self.steps) or (self.before and not self.steps):
