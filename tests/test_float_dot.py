@@ -112,15 +112,11 @@ def test_captures_tell_late_from_aligned_c(captures: dict[str, np.ndarray]) -> N
     assert mismatches(captures, "B200_E4M3", replace(acc, c="aligned")) > 0
 
 
-@pytest.mark.parametrize(("fraction", "expected"), [(24, 2.0**-6), (25, 2.0**-6 + 2.0**-18), (26, 2.0**-6 + 2.0**-18)])
+@pytest.mark.parametrize(("fraction", "expected"), [(24, 0.0), (25, 2.0**-17), (26, 3 * 2.0**-18)])
 def test_fraction_of_b200_fp8_by_a_directed_vector(fraction: int, expected: float) -> None:
-    """128 - 128 + 2^-6 + 3 * 2^-18: the unit of the alignment, 2^(7-F), is 2^-17, 2^-18 or 2^-19.
-
-    The operands' exponents count: 64 * 2 and 16 * 8 have 7. 2^-9 * 2^-9 has -12, a subnormal's exponent being that of the
-    smallest normal, and its significand is 2^-6.
-    """
+    """256 - 256 + 3 * 2^-18: E is 8, so the unit of the alignment is 2^-16, 2^-17 or 2^-18."""
     acc = replace(load_float_accumulator("b200_fp8"), fraction=fraction)
-    a, b = row((64, 2), (-16, 8), (0.125, 0.125), (2.0**-9, 2.0**-9))
+    a, b = row((16, 16), (-16, 16), (3 * 2.0**-9, 2.0**-9))
 
     assert qsim.dot(a, b, None, acc, operand=FP8).tolist() == [expected]
 
@@ -148,6 +144,36 @@ def test_vdpbf16ps_captures_determine_the_preset(change: dict[str, Any]) -> None
     actual = qsim.dot(a, b, c, replace(load_float_accumulator("avx512_bf16"), **change))
 
     assert (bits(actual) != bits(d))[~np.isnan(d)].any()
+
+
+# --- another model ---
+
+
+@pytest.fixture(scope="module")
+def mmaemu() -> dict[str, np.ndarray]:
+    with np.load(DATA / "mmaemu.npz") as file:
+        return {name: file[name].view(np.float32) for name in file.files}
+
+
+@pytest.mark.parametrize("formats", [("e4m3", "e4m3"), ("e5m2", "e5m2"), ("e4m3", "e5m2")], ids="_".join)
+@pytest.mark.parametrize("unit", ["ada", "hopper"])
+def test_fp8_units_agree_with_mmaemu(unit: str, formats: tuple[str, str], mmaemu: dict[str, np.ndarray]) -> None:
+    """Rows of 128 from c on: any code, few exponents, subnormals and zeros, also of mixed operand formats."""
+    a, b, c, d = (mmaemu[f"{unit}_{formats[0]}_{formats[1]}_{field}"] for field in "abcd")
+    actual = qsim.dot(a, b, c, f"{unit}_fp8", operand=(f"fp8_{formats[0]}", f"fp8_{formats[1]}"))
+
+    assert d.shape == (96,)
+    assert np.array_equal(bits(actual), bits(d))
+
+
+@pytest.mark.parametrize("unit", ["ada", "hopper"])
+def test_promotion_every_128_agrees_with_mmaemu(unit: str, mmaemu: dict[str, np.ndarray]) -> None:
+    """A matrix product with slow accumulation; most of its results differ from those without."""
+    a, b, d = (mmaemu[f"slow_{unit}_{field}"] for field in "abd")
+    left, right, expected = np.repeat(a, 16, axis=0), np.tile(b, (16, 1)), bits(d.reshape(-1))
+
+    assert np.array_equal(bits(qsim.dot(left, right, None, f"{unit}_fp8", operand=FP8, promote_every=128)), expected)
+    assert int((bits(qsim.dot(left, right, None, f"{unit}_fp8", operand=FP8)) != expected).sum()) > 200
 
 
 # --- known vectors ---
@@ -268,10 +294,7 @@ def test_fp32_pairwise_is_numpy_level_by_level(K: int) -> None:
 
 
 def test_fp32_fma_is_the_c_library() -> None:
-    name = ctypes.util.find_library("m")
-    if name is None:
-        pytest.skip("no C mathematics library to compare with")
-    fmaf = ctypes.CDLL(name).fmaf
+    fmaf = ctypes.CDLL(ctypes.util.find_library("m")).fmaf  # the interpreter itself has it where no library is found
     fmaf.restype, fmaf.argtypes = ctypes.c_float, [ctypes.c_float] * 3
     a, b, c = ordinary(300, 6)
     expected = c.copy()
