@@ -227,8 +227,15 @@ class Requantizer:
             raise SpecError("a float product is rounded by one step or more of shift 0, without steps before it (rule Q6)")
         if (self.prep.kind == "thresholds") == bool(self.steps) or (self.before and not self.steps):
             raise SpecError(f"{len(self.steps)} steps; allowed: none for kind thresholds (rule Q7), else one or more (rule Q1)")
-        if self.output.overflow == "wrap_sign_magnitude" and (self.zero_point == "after" or not self.steps or self.prep.is_float):
-            raise SpecError("output.overflow = 'wrap_sign_magnitude' needs a step that shifts and zero_point = 'none' (rule Q3)")
+        signs = [s.narrow and s.narrow.overflow == "wrap_sign_magnitude" for s in self.steps]
+        last = self.output.overflow == "wrap_sign_magnitude"
+        shifts = bool(self.steps) and not self.prep.is_float
+        if (any(signs) and not shifts) or (self.zero_add and self.zero_add.overflow == "wrap_sign_magnitude"):
+            raise SpecError("narrow.overflow = 'wrap_sign_magnitude'; allowed: in an integer step, or in the output (rule Q3)")
+        if last and (self.zero_point == "after" or not shifts or self.steps[-1].narrow):
+            raise SpecError(
+                "output.overflow = 'wrap_sign_magnitude'; allowed: after an integer step without narrow, and zero_point = 'none' (Q3)"
+            )
         if any(s.narrow and not s.narrow.bits for s in (*self.before, *self.steps)) or (self.zero_add and not self.zero_add.bits):
             raise SpecError("narrow.bits = 0 inside the requantizer; allowed: 2 to 62 (only `output` takes the format's width)")
         for amount in (s.shift(edge) for s in (*self.before, *self.steps) for edge in self.shift):
