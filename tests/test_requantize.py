@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import tomllib
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -487,3 +489,16 @@ def test_shift_expressions_read_back(text: str) -> None:
     amount = Amount.parse(int(text) if text.isdigit() else text)
     assert str(amount) == text
     assert amount == Amount.parse(int(text) if text.isdigit() else str(amount))
+
+
+def test_page_names_every_preset_and_rule() -> None:
+    """docs/datapath.md: each preset, every overflow mode, every rule label of the code, the table of ties, a file that loads."""
+    page = (Path(__file__).parent.parent / "docs" / "datapath.md").read_text()
+    assert [name for name in PLAIN if f"`{name}`" not in page] == []
+    assert [mode for mode in OVERFLOWS if f"`{mode}`" not in page] == []
+    package = Path(__file__).parent.parent / "qsim"
+    used = {label for path in package.rglob("*equant*.py") for label in re.findall(r"\bQ\d\b", path.read_text())}
+    assert used <= set(re.findall(r"^\*\*(Q\d),", page, flags=re.MULTILINE))
+    for preset, row in ROWS.items():
+        assert f"| {preset} | {' | '.join(map(str, row))} |" in page
+    parse_requantizers(tomllib.loads(page.partition("```toml")[2].partition("```")[0]), "page")

@@ -233,9 +233,8 @@ class Requantizer:
         if (any(signs) and not shifts) or (self.zero_add and self.zero_add.overflow == "wrap_sign_magnitude"):
             raise SpecError("narrow.overflow = 'wrap_sign_magnitude'; allowed: in an integer step, or in the output (rule Q3)")
         if last and (self.zero_point == "after" or not shifts or self.steps[-1].narrow):
-            raise SpecError(
-                "output.overflow = 'wrap_sign_magnitude'; allowed: after an integer step without narrow, and zero_point = 'none' (Q3)"
-            )
+            allowed = "after an integer step without narrow, and zero_point = 'none'"
+            raise SpecError(f"output.overflow = 'wrap_sign_magnitude'; allowed: {allowed} (rule Q3)")
         if any(s.narrow and not s.narrow.bits for s in (*self.before, *self.steps)) or (self.zero_add and not self.zero_add.bits):
             raise SpecError("narrow.bits = 0 inside the requantizer; allowed: 2 to 62 (only `output` takes the format's width)")
         for amount in (s.shift(edge) for s in (*self.before, *self.steps) for edge in self.shift):
