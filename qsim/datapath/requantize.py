@@ -71,11 +71,9 @@ def _run(flat: NDArray[Any], result: NDArray[Any], program: Program, q: Requanti
     """The kernel over all pieces; the events of each register. ValueError where a register with overflow = error overflowed."""
     from qsim.kernels.requantize import requantize as kernel
 
-    signed = result.view(result.dtype.name.replace("uint", "int"))
-
     def task(_: slice, part: slice) -> NDArray[np.int64]:
         counts = np.zeros((len(program.narrows), 3), np.int64)
-        kernel(flat[part], signed[part], part.start, *program, counts)
+        kernel(flat[part], result[part], part.start, *program, counts)
         return counts
 
     found = run(task, pieces(1, flat.size, piece=PIECE)) or [np.zeros((len(program.narrows), 3), np.int64)]

@@ -122,12 +122,13 @@ def narrow_tile(v, floored, mode, low, high, event, start):
     elif mode == ERROR:
         for j in range(n):
             count += np.int64((v[j] < low) | (v[j] > high))
-        if count != 0 and event[0] == 0:
-            for j in range(n):
+        if count != 0:
+            for j in range(n - 1, -1, -1):
                 if v[j] < low or v[j] > high:
-                    event[1] = start + j
-                    event[2] = v[j]
-                    break
+                    if event[0] == 0:
+                        event[1] = start + j
+                        event[2] = v[j]
+                    v[j] = low  # the caller raises: any value that the output type holds
     else:
         for j in range(n):
             x = v[j]
