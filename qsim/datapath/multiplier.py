@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -52,24 +51,25 @@ def quantize_multiplier(real: ArrayLike, *, flavour: str = "double") -> tuple[An
 
 def quantize(values: NDArray[np.float64], prep: ScalePrep) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Flat multipliers and exponents of a preparation."""
-    pairs = [_quantize(float(v), prep) for v in values.reshape(-1)]
-    table = np.array(pairs, dtype=np.int64).reshape(-1, 2)
-    return table[:, 0].copy(), table[:, 1].copy()
-
-
-def _quantize(real: float, prep: ScalePrep) -> tuple[int, int]:
-    if not (math.isfinite(real) and real >= 0):
-        raise ValueError(f"scale {real}; allowed: finite, 0 or more (rule Q4)")
-    fraction, exponent = math.frexp(real)
-    # 2 * fraction * 2^bits is exact in float64, and an integer divided by 2 once more rounds half away by adding 1.
-    numerator, denominator = fraction.as_integer_ratio()
-    multiplier = ((numerator << (prep.bits + 1)) // denominator + 1) >> 1
-    if prep.normalise and multiplier == 1 << prep.bits:
-        multiplier, exponent = multiplier >> 1, exponent + 1
-    if multiplier == 0 or (prep.flush is not None and exponent < prep.flush):
-        return 0, 0
-    if prep.cap is not None and exponent > prep.cap:
-        return (1 << prep.bits) - 1, prep.cap
+    real = values.reshape(-1)
+    bad = real[~(np.isfinite(real) & (real >= 0))]
+    if bad.size:
+        raise ValueError(f"scale {bad[0]}; allowed: finite, 0 or more (rule Q4)")
+    fraction, exponent = np.frexp(real)
+    exact = np.ldexp(fraction, prep.bits)  # below 2^32, of 53 bits: its integer part and the rest are exact
+    multiplier = exact.astype(np.int64)
+    multiplier += exact - multiplier >= 0.5
+    exponent = exponent.astype(np.int64)
+    if prep.normalise:
+        carried = multiplier == 1 << prep.bits
+        multiplier, exponent = multiplier >> carried, exponent + carried
+    if prep.flush is not None:
+        kept = exponent >= prep.flush
+        multiplier, exponent = multiplier * kept, exponent * kept
+    if prep.cap is not None:
+        capped = exponent > prep.cap
+        multiplier = np.where(capped, (1 << prep.bits) - 1, multiplier)
+        exponent = np.where(capped, prep.cap, exponent)
     return multiplier, exponent
 
 

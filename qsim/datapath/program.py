@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from qsim.spec.requantizer import Interval, Narrow, Requantizer, Step
+from qsim.spec.requantizer import Amount, Interval, Narrow, Requantizer, Step
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -54,7 +54,7 @@ def lower(q: Requantizer, given: Arguments, acc: Interval, output: Narrow | None
     channels = max(a.size for a in given)
     period = channels * -(-PERIOD // channels)
 
-    def repeated(a: NDArray[np.generic], dtype: type) -> NDArray[np.generic]:
+    def repeated(a: NDArray[Any], dtype: type) -> NDArray[Any]:
         return np.tile(np.broadcast_to(a, (channels,)).astype(dtype), period // channels)
 
     steps = (*q.before, *q.steps)
@@ -64,8 +64,7 @@ def lower(q: Requantizer, given: Arguments, acc: Interval, output: Narrow | None
     left, cut, right = (np.zeros((len(steps), period), np.int64) for _ in range(3))
     keep = output is not None and output.overflow == "wrap_sign_magnitude"
     for k, step in enumerate(steps):
-        amounts = repeated(np.array([step.shift(int(s)) for s in given.shift], np.int64), np.int64)
-        cut_kind = _amounts(step, amounts.astype(np.int64), entering[k], left[k], cut[k], right[k])
+        cut_kind = _shifts(step, repeated(amounts(step.shift, given.shift), np.int64), entering[k], left[k], cut[k], right[k])
         chooser, (below0, half0), (below1, half1) = ADDENDS[step.rounding]
         floors = keep or (step.narrow is not None and step.narrow.overflow == "wrap_sign_magnitude")
         flags = (not right[k].any(), left[k].any(), cut_kind, floors)
@@ -85,12 +84,12 @@ def lower(q: Requantizer, given: Arguments, acc: Interval, output: Narrow | None
     mode = q.steps[0].rounding if q.prep.is_float else "half_even"
     return Program(
         kind,
-        repeated(given.multiplier, np.int64),  # type: ignore[arg-type]
-        repeated(given.scale, np.float32),  # type: ignore[arg-type]
-        repeated(given.scale, np.float64),  # type: ignore[arg-type]
+        repeated(given.multiplier, np.int64),
+        repeated(given.scale, np.float32),
+        repeated(given.scale, np.float64),
         float_up(mode),
         mode == "half_even",
-        repeated(given.zero, np.int64),  # type: ignore[arg-type]
+        repeated(given.zero, np.int64),
         q.zero_point == "before",
         first,
         rows,
@@ -99,22 +98,29 @@ def lower(q: Requantizer, given: Arguments, acc: Interval, output: Narrow | None
         cut,
         right,
         len(q.before),
-        0 if output is None else 2 if q.zero_point == "after" else 1,
+        0 if output is None else 2 if q.zero_point == "after" and given.zero.any() else 1,
         np.array(limits, np.int64),
     )
 
 
-def _amounts(
+def amounts(amount: Amount, shift: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The amount for each value of the argument `shift`."""
+    values = amount.factor * shift + amount.offset
+    values = values if amount.low is None else np.maximum(values, amount.low)
+    return values if amount.high is None else np.minimum(values, amount.high)
+
+
+def _shifts(
     step: Step,
-    amounts: NDArray[np.int64],
+    wide: NDArray[Any],
     leaving: Interval,
     left: NDArray[np.int64],
     cut: NDArray[np.int64],
     right: NDArray[np.int64],
 ) -> int:
     """Fill the three shifts of a step; 0: nothing is cut before rounding, 1: cut bits are floored, 2: they are jammed."""
-    left[:] = np.maximum(-amounts, 0)
-    wanted = np.maximum(amounts, 0)
+    left[:] = np.maximum(-wide, 0)
+    wanted = np.maximum(wide, 0)
     if step.sticky_bits is not None:
         right[:] = np.minimum(wanted, step.sticky_bits + 1)
         cut[:] = np.minimum(wanted - right, 63)

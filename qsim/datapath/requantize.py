@@ -11,7 +11,7 @@ import numpy as np
 from qsim.codec.threads import pieces, run
 from qsim.datapath.multiplier import quantize, reduced, significand
 from qsim.datapath.presets import load_requantizer
-from qsim.datapath.program import Arguments, Program, lower
+from qsim.datapath.program import Arguments, Program, amounts, lower
 from qsim.spec.requantizer import Narrow, Requantizer
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def _arguments(
             )
         _channels("scale", real, shape)
         m, exponent = quantize(real.astype(np.float64), q.prep)
-        s, real = np.array([q.prep.shift(int(e)) for e in exponent]), None
+        s, real = amounts(q.prep.shift, exponent), None
     given = {name for name, a in (("multiplier", m), ("shift", s), ("scale", real)) if a is not None}
     wanted = {name for name in q.prep.takes if name != "thresholds"}
     if given != wanted:
