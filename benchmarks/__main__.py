@@ -2,7 +2,7 @@
 
 import click
 
-from benchmarks import codec
+from benchmarks import codec, dot, requantize
 
 
 @click.group(help=__doc__)
@@ -11,4 +11,6 @@ def main() -> None:
 
 
 main.add_command(codec.command)
+main.add_command(dot.command)
+main.add_command(requantize.command)
 main()

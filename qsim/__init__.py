@@ -15,6 +15,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from qsim.codec import QTensor, convention_names, decode, encode, quantize, set_num_threads
+    from qsim.datapath.dot import dot
+    from qsim.datapath.float_presets import float_accumulator_names, load_float_accumulator
+    from qsim.datapath.multiplier import effective_scale, quantize_multiplier
+    from qsim.datapath.presets import load_requantizer, preset_names
+    from qsim.datapath.requantize import requantize
     from qsim.explore.metrics import Metrics, metrics
     from qsim.layout import pack, unpack
     from qsim.spec import LFSR, Counter, Format, Options, SpecError, format_names, load_format
@@ -23,6 +28,11 @@ __version__ = "0.1.0"
 
 _HOME = {
     "qsim.codec": ("QTensor", "convention_names", "decode", "encode", "quantize", "set_num_threads"),
+    "qsim.datapath.dot": ("dot",),
+    "qsim.datapath.float_presets": ("float_accumulator_names", "load_float_accumulator"),
+    "qsim.datapath.multiplier": ("effective_scale", "quantize_multiplier"),
+    "qsim.datapath.presets": ("load_requantizer", "preset_names"),
+    "qsim.datapath.requantize": ("requantize",),
     "qsim.explore.metrics": ("Metrics", "metrics"),
     "qsim.layout": ("pack", "unpack"),
     "qsim.spec": ("LFSR", "Counter", "Format", "Options", "SpecError", "format_names", "load_format"),
@@ -39,12 +49,20 @@ __all__ = [
     "SpecError",
     "convention_names",
     "decode",
+    "dot",
+    "effective_scale",
     "encode",
+    "float_accumulator_names",
     "format_names",
+    "load_float_accumulator",
     "load_format",
+    "load_requantizer",
     "metrics",
     "pack",
+    "preset_names",
     "quantize",
+    "quantize_multiplier",
+    "requantize",
     "set_num_threads",
     "unpack",
 ]

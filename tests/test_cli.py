@@ -468,3 +468,17 @@ def test_unknown_commands_and_options():
     refused("list", "flavours", says="'flavours'")
     refused("show", "mx9", "--yaml", says="No such option")
     refused("golden", "frobnicate", says="No such command")
+
+
+def test_list_and_show_presets() -> None:
+    """Every preset is listed, and shown with its stages, source and evidence."""
+    rows = json.loads(ok("list", "presets", "--json"))
+    names = [row["name"] for row in rows]
+    assert {"tflite_double", "xnnpack_fp32", "ap_fixed", "threshold"} <= set(names)
+    assert "ap_fixed/ROUNDING/OVERFLOW" in ok("list", "presets")
+    for name in [*names, "ap_fixed/AP_RND_CONV/AP_WRAP_SM"]:
+        report = json.loads(ok("show", name, "--json"))
+        assert report["source"]
+        assert report["verified_by"] or report["not_verified"]
+        assert report["title"] in ok("show", name)
+    assert "half_up, saturate int32" in ok("show", "tflite_double")

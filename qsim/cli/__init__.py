@@ -11,8 +11,8 @@ from qsim.cli.common import one_line_errors
 
 #: command -> its line in `qsim --help`; the file qsim/cli/COMMAND.py holds the click object `command`.
 COMMANDS = {
-    "list": "Names of formats and conventions.",
-    "show": "A format with every default explicit, or the fields of a packed word.",
+    "list": "Names of formats, conventions and requantization presets.",
+    "show": "A format or preset with every default explicit, or the fields of a packed word.",
     "encode": "Encode an array: codes and scales, or packed bytes.",
     "decode": "Decode what `encode` wrote.",
     "explore": "Compare the tensors of a file, or of the embedded network, across formats.",

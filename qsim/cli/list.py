@@ -13,22 +13,27 @@ LONG = ("source", "evidence", "differs")  # sentences, printed after the table
 
 
 @click.command()
-@click.argument("what", type=click.Choice(["formats", "conventions"]))
+@click.argument("what", type=click.Choice(["formats", "conventions", "presets"]))
 @click.option("--json", "as_json", is_flag=True, help="One JSON document instead of a table.")
 def command(what: str, as_json: bool) -> None:
-    """Names of the formats of the catalogue, or of the conventions that set options as a real stack does.
+    """Names of the formats, of the conventions that set options as a real stack does, or of the requantization presets.
 
     \b
     Example:
       qsim list formats
       qsim list conventions --json
+      qsim list presets
     """  # noqa: D301
-    rows = format_rows() if what == "formats" else convention_rows()
+    rows = {"formats": format_rows, "conventions": convention_rows, "presets": preset_rows}[what]()
     if as_json:
         print_json(rows)
         return
     columns = [key for key in rows[0] if key not in LONG]
     print_table([[row[key] for key in columns] for row in rows], [key.replace("_", " ") for key in columns], maxcolwidths=72)
+    if what == "presets":
+        click.echo(
+            "\nap_fixed/ROUNDING/OVERFLOW: AP_TRN ... AP_RND_CONV, AP_WRAP ... AP_WRAP_SM. `qsim show PRESET` states all of one."
+        )
     if what == "conventions":
         for name, row in {row["name"]: row for row in rows}.items():
             click.echo(f"\n{name}: {row['source']}\n  evidence: {row['evidence']}\n  differs: {row['differs']}")
@@ -47,6 +52,23 @@ def format_rows() -> list[dict[str, Any]]:
             "title": fmt.title,
         }
         for name, fmt in ((name, load_format(name)) for name in format_names())
+    ]
+
+
+def preset_rows() -> list[dict[str, Any]]:
+    """One row a requantization preset; the variants of ap_fixed are left to its row."""
+    from qsim.datapath.presets import presets
+
+    return [
+        {
+            "name": name,
+            "takes": ", ".join(q.prep.takes),
+            "agrees": "yes, with outside outputs" if q.verified_by else "not verified",
+            "title": q.title,
+            "source": q.source,
+        }
+        for name, q in presets().items()
+        if "/" not in name
     ]
 
 
