@@ -482,3 +482,34 @@ def test_list_and_show_presets() -> None:
         assert report["verified_by"] or report["not_verified"]
         assert report["title"] in ok("show", name)
     assert "half_up, saturate int32" in ok("show", "tflite_double")
+
+
+def test_an_output_that_is_an_input_is_refused(tmp_path: Path) -> None:
+    """No command overwrites what it reads: exit 2, the file as it was."""
+    array = tmp_path / "a.npy"
+    np.save(array, np.ones((4, 32), np.float32))
+    bundle = tmp_path / "b.npz"
+    np.savez(bundle, a=np.ones(32, np.float32))
+    for path, args in (
+        (array, ["explore", str(array), "--format", "mx9", "--csv", str(array)]),
+        (bundle, ["encode", str(bundle), "mx9", "--array", "a", "-o", str(bundle)]),
+    ):
+        before = path.read_bytes()
+        result = CliRunner().invoke(main, args)
+        assert result.exit_code == 2
+        assert "is the input" in result.output
+        assert path.read_bytes() == before
+
+
+def test_a_pattern_that_is_no_ternary_code_is_refused() -> None:
+    """0b10 has no meaning in ternary (rule P1)."""
+    result = CliRunner().invoke(main, ["show", "ternary", "2"])
+    assert result.exit_code == 2
+    assert "0x0, 0x1 and 0x3" in result.output
+
+
+def test_explore_refuses_a_format_that_the_convention_does_not_cover() -> None:
+    """A named format without the convention is an error, not an empty table."""
+    result = CliRunner().invoke(main, ["explore", "--convention", "torchao", "--format", "mx9"])
+    assert result.exit_code == 2
+    assert "torchao" in result.output

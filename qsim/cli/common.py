@@ -63,6 +63,13 @@ def written(*paths: Path) -> Iterator[tuple[IO[bytes], ...]]:
             part.replace(path)
 
 
+def refuse_overwrite(out: Path, *sources: Path) -> None:
+    """ValueError where an output is one of the inputs."""
+    for source in sources:
+        if out.exists() and source.exists() and out.samefile(source):
+            raise ValueError(f"{out}: is the input {source}; an input is never overwritten, allowed: another name")
+
+
 def _remove(part: Path) -> None:
     with suppress(FileNotFoundError):
         part.unlink()

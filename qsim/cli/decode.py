@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from qsim.cli.common import refuse_overwrite
 from qsim.cli.files import load_encoded, save_npy
 
 
@@ -26,4 +27,5 @@ def command(source: Path, out: Path, dtype: str) -> None:
         raise ValueError(f"{source}: allowed: a .npz or .bin file that `qsim encode` wrote")
     if out.suffix != ".npy":
         raise ValueError(f"-o {out}: allowed: a name that ends in .npy")
+    refuse_overwrite(out, source)
     save_npy(out, load_encoded(source).decode(dtype))

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from qsim.cli.common import refuse_overwrite
 from qsim.cli.files import LAYOUTS, check_name, read_array, save_encoded
 from qsim.spec import CHOICES, ROUNDINGS, load_format, resolve_options
 
@@ -54,6 +55,7 @@ def command(
     """  # noqa: D301
     if out.suffix not in (".npz", ".bin"):
         raise ValueError(f"-o {out}: allowed: a name that ends in .npz (codes and scales) or .bin (packed bytes)")
+    refuse_overwrite(out, source)
     fmt = load_format(format_)
     options = parse_settings(settings)
     if rounding is not None and options.setdefault("rounding", rounding) != rounding:

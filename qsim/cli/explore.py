@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from qsim.cli.common import print_json, print_table, written
+from qsim.cli.common import print_json, print_table, refuse_overwrite, written
 from qsim.cli.encode import parse_granularity
 from qsim.spec import format_names, load_format
 from qsim.spec.format import GRANULAR
@@ -72,6 +72,8 @@ def command(
     from qsim.explore.sweep import FILE_COLUMNS, NETWORK_COLUMNS, Settings, choose_formats
     from qsim.explore.table import FILE_TABLE, NETWORK_TABLE, csv_text, json_rows, sort_rows, table_cells
 
+    if csv_path is not None:
+        refuse_overwrite(csv_path, *files)
     columns = FILE_COLUMNS if files else NETWORK_COLUMNS
     if sort_key is not None and sort_key not in columns:
         raise ValueError(f"--sort {sort_key}: allowed: {', '.join(columns)}")
@@ -81,6 +83,11 @@ def command(
     check_convention(convention)
     formats = choose_formats(names, format_names(), convention)
     check_granularity(settings.granularity, formats)
+    if convention is not None and not files:
+        from qsim.codec.conventions import convention_options
+
+        for fmt in formats:
+            convention_options(convention, fmt)  # its error says which formats it covers
 
     found = file_rows(files, formats, settings, axis) if files else embedded_rows(formats, settings)
     rows = found if sort_key is None else sort_rows(found, sort_key)

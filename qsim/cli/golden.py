@@ -99,7 +99,7 @@ def _save(path: Path, text: str) -> None:
 def check(names: tuple[str, ...], folder: Path | None, as_json: bool) -> None:
     """Check that the kernels and the reference of this qsim reproduce the vectors, bit for bit.
 
-    This tests qsim itself. For the outputs of a device or of RTL use `qsim verify`.
+    This tests qsim itself. For the outputs of a device or of RTL use `qsim verify` (a later command).
 
     \b
     Example:

@@ -179,6 +179,8 @@ def read_word(fmt: Format, text: str) -> dict[str, Any]:
 
 def _element_row(fmt: Format, codes: dict[str, list[int]], i: int) -> dict[str, Any]:
     element, code = fmt.element, codes["element"][i]
+    if element.kind == "ternary" and code == 2:
+        raise ValueError(f"element {i} has code 0x2; allowed for {fmt.name}: 0x0, 0x1 and 0x3 (0, +1 and -1, rule P1)")
     value: Fraction | str = element.value(code)
     for level, scale in enumerate(fmt.block_scales):
         if f"scale{level}" in codes:

@@ -34,6 +34,7 @@ KEYS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "block invalid": (("shape", "input", "error", "rule"), ("axis", "granularity", "channel_axis", "options", "random")),
 }
 HEX = re.compile(r"0x[0-9a-f]+")
+PACKED = re.compile(r"(0x)?([0-9a-f]{2})*")
 
 
 class GoldenError(ValueError):
@@ -178,6 +179,8 @@ def _check_test(test: dict[str, Any], level: str, notes: dict[str, str]) -> None
     if test.get("result") not in ("valid", "invalid"):
         raise GoldenError(f"{where}: result = {test.get('result')!r}; allowed: valid, invalid")
     must, may = KEYS[kind_of(test, level)]
+    if kind_of(test, level) == "block valid" and not test.get("options"):
+        must = (*must, "packed", "decoded")
     missing = [k for k in (*ALWAYS, *must) if k not in test]
     unknown = [k for k in test if k not in (*ALWAYS, *must, *may)]
     if missing or unknown:
@@ -192,6 +195,8 @@ def _check_test(test: dict[str, Any], level: str, notes: dict[str, str]) -> None
         for text in _flat(test.get(key, [])):
             if not isinstance(text, str) or not HEX.fullmatch(text):
                 raise GoldenError(f"{where}: {key} holds {text!r}; allowed: hexadecimal strings like '0x3f800000'")
+    if not PACKED.fullmatch(str(test.get("packed", ""))):
+        raise GoldenError(f"{where}: packed = {test['packed']!r}; allowed: two hexadecimal digits a byte")
     for key in (key for key in ("axis", "channel_axis") if type(test.get(key, 0)) is not int):
         raise GoldenError(f"{where}: {key} = {test[key]!r}; allowed: an integer")
     shape = test.get("shape", [])
