@@ -19,7 +19,7 @@ from qsim.spec import Counter
 
 Array = NDArray[Any]
 Call = Callable[[slice, slice, Array, Array, Array, Array], int]
-FUSED_PIECE = 1 << 17
+FUSED_PIECE = 1 << 18
 NO_WORDS = np.zeros((0, 0), np.uint32)
 
 
