@@ -164,7 +164,7 @@ def decibel(signal: float, noise: float) -> float:
 def _cosine(xx: float, yy: float, xy: float) -> float:
     if xx == 0 or yy == 0:
         return 1.0 if xx == yy else 0.0 if xx + yy > 0 else math.nan
-    if xx == yy == xy:
+    if xx == yy == xy and math.isfinite(xx):
         return 1.0
     value = xy / (math.sqrt(xx) * math.sqrt(yy))
     return max(-1.0, min(1.0, value)) if math.isfinite(value) else math.nan
