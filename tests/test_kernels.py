@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -95,3 +96,14 @@ def test_encode_with_given_scales_equals_reference(name: str, data: Any) -> None
         assert actual is expected
     else:
         same(actual, expected)
+
+
+@pytest.mark.parametrize("name", ["mx9", "mx6", "mx4"])
+def test_kernels_reproduce_every_block_of_quark(name: str) -> None:
+    """All of AMD Quark's blocks: the same values, and with signed_zero="keep" the same bits."""
+    data = np.load(Path(__file__).parent / "data" / "mx_blocks_quark.npz")
+    x, expected = data["input"].view(np.float32), data[name]
+    assert x.shape == (840, 16)
+    assert np.array_equal(qsim.quantize(x, name), expected.view(np.float32))
+    assert np.array_equal(qsim.quantize(x, name, signed_zero="keep").view(np.uint32), expected)
+    assert np.array_equal(qsim.encode(x, name, signed_zero="keep").decode().view(np.uint32), expected)

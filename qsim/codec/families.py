@@ -61,7 +61,7 @@ def _encode_microexponent(job: Job) -> int:
     micro = by_row(q.scales_moved[0], frame) if k2 else np.zeros((0, 0), np.uint8)
     lsb = q.format.element.lsb_exponent
     standard = k1 == LANES and k2 in (0, 2) and lsb == 2 - q.format.element.bits
-    if standard and frame.length % LANES == 0 and not job.given and job.lanes(frame):
+    if standard and not job.given and job.lanes(frame, k1):
         from qsim.kernels import fast
 
         lane_add = job.lane_add
@@ -98,7 +98,7 @@ def _encode_ocp(job: Job) -> int:
     lsb = 0 if e.is_float else e.lsb_exponent
     constants = (k, lsb, rule, e.emax, even_half_ulp(e), *normalized24(e.largest), element_grid(e))
     room = not e.is_float or e.emax < 99  # what encode_saturating16_even asks for
-    if not job.given and room and job.lanes(frame, k) and frame.length % k == 0:
+    if not job.given and room and job.lanes(frame, k):
         from qsim.kernels import fast
 
         lane_add = job.lane_add
@@ -171,7 +171,7 @@ def _encode_groups(job: Job) -> int:
     scales = by_row(q.scales_moved[0], frame)
     zeros = by_row(q.zero_point_moved, frame) if q.zero_point_moved is not None else np.zeros((0, 0), np.int32)
     scale_type = (k, affine, *float_scale_type(q), int(q.options.scale_overflow == "saturate"))
-    lanes = not job.given and job.lanes(frame, k) and frame.length % k == 0
+    lanes = not job.given and job.lanes(frame, k)
     op, lane_add = _division(q.options), job.lane_add
     if lanes:
         from qsim.kernels import fast
@@ -204,7 +204,7 @@ def _encode_vsq(job: Job) -> int:
         frame = Frame(frame.geometry, frame.rows, frame.length, np.zeros_like(frame.segment), 1)
     mantissa, emin, max_code = float_scale_type(q, 1)
     float_first = q.options.order == "float_first"
-    whole = not float_first and mantissa <= 10 and job.lanes(frame, k) and frame.length % k == 0
+    whole = not float_first and mantissa <= 10 and job.lanes(frame, k)
     in_kernel = whole and frame.rows == gammas.size and 0 < frame.length < min(FUSED_PIECE, threads.PIECE)
     if not job.given and not in_kernel:
         divisor, zeros = p.qmax * smax, np.zeros(gammas.size, np.int32)
@@ -246,7 +246,7 @@ def _encode_nvfp4(job: Job) -> int:
     scales = by_row(q.scales_moved[0], frame)
     min_code = 1 << t.mantissa_bits if q.options.min_scale == "normal" else 1
     standard = e.name == "E2M1" and e.bias == 1 and e.specials == "none" and q.format.scales[0].type == "E4M3"
-    if standard and not job.given and job.lanes(frame, k) and frame.length % k == 0:
+    if standard and not job.given and job.lanes(frame, k):
         from qsim.kernels import fast
 
         lane_add = job.lane_add

@@ -54,8 +54,8 @@ class Job:
         """The element as kernels take it."""
         return element_params(self.q.format, self.q.options)
 
-    def lanes(self, frame: Frame, k: int = LANES) -> bool:
-        """Whether the vector kernels may take this call."""
+    def lanes(self, frame: Frame, k: int | None = None) -> bool:
+        """Whether the vector kernels may take this call; k: the block size of a format with blocks, which must all be whole."""
         from qsim.kernels.jit import JIT
 
         if not JIT:
@@ -65,7 +65,8 @@ class Job:
         o = self.q.options
         plain = o.subnormals == "keep" and o.nonfinite == "nan_block" and o.arithmetic == "exact" and o.division == "exact"
         short = o.rounding != "stochastic" or o.random_bits <= 8
-        return bool(available() and plain and short and k % LANES == 0 and (k == LANES or frame.length % k == 0))
+        whole = k is None or (k % LANES == 0 and frame.length % k == 0)
+        return bool(available() and plain and short and whole)
 
     def run(self, frame: Frame, call: Call, unit: int = 1) -> int:
         """call(rows, columns, x, u, codes, words) on each piece; 0 or the first bad status."""
