@@ -1,6 +1,7 @@
-"""Train the embedded network on scikit-learn's digits and write qsim/explore/digits.npz.
+"""Train an embedded network on scikit-learn's digits and write qsim/explore/NAME.npz.
 
-    python tools/train_digits.py
+    python tools/train_digits.py digits
+    python tools/train_digits.py mlp
 
 Plain numpy, one BLAS thread, a fixed seed: the same machine and library versions write the same file.
 """
@@ -8,9 +9,11 @@ Plain numpy, one BLAS thread, a fixed seed: the same machine and library version
 from __future__ import annotations
 
 import os
+import sys
 
 os.environ.update(OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1", OMP_NUM_THREADS="1")  # before numpy: fixed order of sums
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +21,7 @@ import sklearn
 from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 
-from qsim.explore.network import LAYERS, Layer, Network, accuracy, patches, pixels
+from qsim.explore.network import NETWORKS, Layer, Network, accuracy, patches, pixels
 
 F32 = NDArray[np.float32]
 SEED = 2026
@@ -27,14 +30,25 @@ EPOCHS = 60
 BATCH = 64
 RATE = 2e-3
 DECAY = 1e-4
-SHAPES = {"conv1": (16, 1, 3, 3), "conv2": (32, 16, 3, 3), "fc1": (64, 128), "fc2": (10, 64)}
-TARGET = Path(__file__).resolve().parent.parent / "qsim" / "explore" / "digits.npz"
+SHAPES: dict[str, dict[str, tuple[int, ...]]] = {
+    "digits": {"conv1": (16, 1, 3, 3), "conv2": (32, 16, 3, 3), "fc1": (64, 128), "fc2": (10, 64)},
+    "mlp": {"fc1": (32, 64), "fc2": (10, 32)},
+}
+FOLDER = Path(__file__).resolve().parent.parent / "qsim" / "explore"
+Flags = tuple[tuple[str, bool, bool, bool], ...]
+Augmentation = Callable[[F32, np.random.Generator], F32]
 
 
-def initial(rng: np.random.Generator) -> dict[str, F32]:
+def split(images: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Indices of the held-out and of the training images: the first draw of the seed's generator, the same for every network."""
+    order = np.random.default_rng(SEED).permutation(images)
+    return order[:TEST_IMAGES], order[TEST_IMAGES:]
+
+
+def initial(shapes: dict[str, tuple[int, ...]], rng: np.random.Generator) -> dict[str, F32]:
     """He's normal initialization; biases 0."""
     found: dict[str, F32] = {}
-    for name, shape in SHAPES.items():
+    for name, shape in shapes.items():
         fan_in = int(np.prod(shape[1:]))
         found[f"{name}.weight"] = (rng.standard_normal(shape) * np.sqrt(2 / fan_in)).astype(np.float32)
         found[f"{name}.bias"] = np.zeros(shape[0], np.float32)
@@ -75,10 +89,10 @@ def patches_backward(gradient: F32, shape: tuple[int, ...]) -> F32:
     return padded[:, :, 1:-1, 1:-1]
 
 
-def gradients(p: dict[str, F32], x: F32, labels: NDArray[np.int64]) -> dict[str, F32]:
+def gradients(p: dict[str, F32], layers: Flags, x: F32, labels: NDArray[np.int64]) -> dict[str, F32]:
     """Gradient of the mean cross entropy."""
     saved = []
-    for name, convolution, relu, pool in LAYERS:
+    for name, convolution, relu, pool in layers:
         weight, shape = p[f"{name}.weight"], x.shape
         rows = patches(x) if convolution else x.reshape(len(x), -1)
         y = rows @ weight.reshape(len(weight), -1).T + p[f"{name}.bias"]
@@ -95,7 +109,7 @@ def gradients(p: dict[str, F32], x: F32, labels: NDArray[np.int64]) -> dict[str,
     gradient[np.arange(len(x)), labels] -= 1
     gradient /= len(x)
     found: dict[str, F32] = {}
-    for (name, rows, shape, active, chosen), (_, convolution, relu, _) in zip(saved[::-1], LAYERS[::-1], strict=True):
+    for (name, rows, shape, active, chosen), (_, convolution, relu, _) in zip(saved[::-1], layers[::-1], strict=True):
         weight = p[f"{name}.weight"]
         if convolution:
             gradient = gradient.reshape(len(gradient), len(weight), *(s // (2 if chosen is not None else 1) for s in shape[2:]))
@@ -110,8 +124,10 @@ def gradients(p: dict[str, F32], x: F32, labels: NDArray[np.int64]) -> dict[str,
     return found
 
 
-def train(p: dict[str, F32], images: F32, labels: NDArray[np.int64], rng: np.random.Generator) -> None:
-    """Adam with weight decay and a cosine schedule, in place."""
+def train(
+    p: dict[str, F32], layers: Flags, images: F32, labels: NDArray[np.int64], rng: np.random.Generator, moved: Augmentation | None
+) -> None:
+    """Adam with weight decay and a cosine schedule, in place; `moved` changes the images of each batch."""
     first = {k: np.zeros_like(v) for k, v in p.items()}
     second = {k: np.zeros_like(v) for k, v in p.items()}
     steps = EPOCHS * (len(images) // BATCH)
@@ -120,7 +136,7 @@ def train(p: dict[str, F32], images: F32, labels: NDArray[np.int64], rng: np.ran
         order = rng.permutation(len(images))
         for start in range(0, len(images) - BATCH + 1, BATCH):
             batch = order[start : start + BATCH]
-            found = gradients(p, shifted(images[batch], rng), labels[batch])
+            found = gradients(p, layers, moved(images[batch], rng) if moved else images[batch], labels[batch])
             step += 1
             rate = RATE * 0.5 * (1 + np.cos(np.pi * step / steps))
             for k, g in found.items():
@@ -130,15 +146,22 @@ def train(p: dict[str, F32], images: F32, labels: NDArray[np.int64], rng: np.ran
                 p[k] = (p[k] - rate * (move + DECAY * p[k])).astype(np.float32)
 
 
-def main() -> None:
+def main(name: str) -> None:
     """Split, train, measure, write."""
-    digits = load_digits()
+    digits, flags = load_digits(), NETWORKS[name]
+    test, training = split(len(digits.images))
     rng = np.random.default_rng(SEED)
-    order = rng.permutation(len(digits.images))
-    test, training = order[:TEST_IMAGES], order[TEST_IMAGES:]
-    p = initial(rng)
-    train(p, pixels(digits.images[training]), digits.target[training].astype(np.int64), rng)
-    layers = tuple(Layer(name, p[f"{name}.weight"], p[f"{name}.bias"], *flags) for name, *flags in LAYERS)
+    rng.permutation(len(digits.images))  # the split's draw
+    p = initial(SHAPES[name], rng)
+    train(
+        p,
+        flags,
+        pixels(digits.images[training]),
+        digits.target[training].astype(np.int64),
+        rng,
+        shifted if name == "digits" else None,
+    )
+    layers = tuple(Layer(layer, p[f"{layer}.weight"], p[f"{layer}.bias"], *rest) for layer, *rest in flags)
     top1 = accuracy(Network(layers, pixels(digits.images[test]), digits.target[test].astype(np.int64), ""))
     provenance = (
         "Images and labels: Optical Recognition of Handwritten Digits (E. Alpaydin, C. Kaynak, UCI Machine Learning Repository, "
@@ -147,10 +170,13 @@ def main() -> None:
         f"Weights: tools/train_digits.py of qsim (Apache-2.0), numpy {np.__version__}, scikit-learn {sklearn.__version__}; "
         f"float32 top-1 on the held-out images {top1:.4f}."
     )
-    arrays = {"images": digits.images[test].astype(np.uint8), "labels": digits.target[test].astype(np.uint8), **p}
-    np.savez_compressed(TARGET, provenance=np.array(provenance), **arrays)
-    print(f"{TARGET}: {TARGET.stat().st_size} bytes, top-1 {top1:.4f}")
+    held_out = {"images": digits.images[test].astype(np.uint8), "labels": digits.target[test].astype(np.uint8)}
+    target = FOLDER / f"{name}.npz"
+    np.savez_compressed(target, provenance=np.array(provenance), **(held_out if name == "digits" else {}), **p)
+    print(f"{target}: {target.stat().st_size} bytes, top-1 {top1:.4f}")
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:] not in [[name] for name in NETWORKS]:
+        sys.exit(f"usage: python tools/train_digits.py {'|'.join(NETWORKS)}")
+    main(sys.argv[1])

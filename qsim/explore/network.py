@@ -1,4 +1,4 @@
-"""The embedded network: a small convolutional network for 8x8 digits, and its forward pass with operands in any format.
+"""The embedded networks, for 8x8 digits: a small convolutional one and a perceptron; their forward pass in any format.
 
 Every layer is one matrix product: rows of input values (a convolution's patches, C*kh*kw values each) times the weight
 matrix O x (C*kh*kw). Both operands pass through `fake`, with blocks along the last axis, the reduction axis; biases stay
@@ -19,13 +19,19 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 Fake = Callable[[Array], Array]
 
-#: Name, whether a convolution, whether ReLU follows, whether a 2x2 maximum pool follows.
-LAYERS = (
-    ("conv1", True, True, True),
-    ("conv2", True, True, True),
-    ("fc1", False, True, False),
-    ("fc2", False, False, False),
-)
+#: Network -> its layers: name, whether a convolution, whether ReLU follows, whether a 2x2 maximum pool follows.
+NETWORKS = {
+    "digits": (
+        ("conv1", True, True, True),
+        ("conv2", True, True, True),
+        ("fc1", False, True, False),
+        ("fc2", False, False, False),
+    ),
+    "mlp": (
+        ("fc1", False, True, False),
+        ("fc2", False, False, False),
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -55,11 +61,17 @@ class Network:
     provenance: str
 
 
-def load_network() -> Network:
-    """The network shipped with the package (written by tools/train_digits.py)."""
-    with resources.files("qsim.explore").joinpath("digits.npz").open("rb") as file, np.load(file, allow_pickle=False) as data:
-        layers = (Layer(name, data[f"{name}.weight"], data[f"{name}.bias"], *flags) for name, *flags in LAYERS)
-        return Network(tuple(layers), pixels(data["images"]), data["labels"].astype(np.int64), str(data["provenance"]))
+def load_network(name: str = "digits") -> Network:
+    """A network shipped with the package (written by tools/train_digits.py); the images are the same 400 for both."""
+    own, digits = shipped_arrays(f"{name}.npz"), shipped_arrays("digits.npz")
+    layers = (Layer(layer, own[f"{layer}.weight"], own[f"{layer}.bias"], *flags) for layer, *flags in NETWORKS[name])
+    return Network(tuple(layers), pixels(digits["images"]), digits["labels"].astype(np.int64), str(own["provenance"]))
+
+
+def shipped_arrays(file_name: str) -> dict[str, Array]:
+    """The arrays of a .npz file that lies beside this one."""
+    with resources.files("qsim.explore").joinpath(file_name).open("rb") as file, np.load(file, allow_pickle=False) as data:
+        return {key: data[key] for key in data.files}
 
 
 def pixels(images: Array) -> NDArray[np.float32]:
