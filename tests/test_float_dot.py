@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import qsim
+from qsim.datapath.dot import dot_taps
 from qsim.datapath.float_presets import float_accumulator_names, float_accumulators, load_float_accumulator
 from qsim.reference.float_dot import add as reference_add
 from qsim.reference.float_dot import dot as reference_dot
@@ -448,6 +449,29 @@ def test_dot_equals_reference(problem: tuple[Any, ...]) -> None:
     actual = qsim.dot(x[None], y[None], z, acc, operand=operand, promote_every=every, out=out)
 
     assert hex(bits(actual)[0]) == hex(expected)
+
+
+@pytest.mark.kernels
+@settings(deadline=None, max_examples=300)
+@given(problem=problems())
+def test_every_register_on_the_way_is_the_reference_s(problem: tuple[Any, ...]) -> None:
+    """Exponents, aligned terms, partial sums and promotions are those of the reference, and end in the result of `dot`."""
+    acc, operand, every, out, a, b, c = problem
+    expected: dict[str, list[int]] = {}
+    reference_dot(a, b, c, acc, operand, promote_every=every, out=out, taps=expected)
+    x, y, z = (floats(np.array(v, np.uint32)) for v in (a, b, [c]))
+    given = (x[None], y[None], z, acc)
+    result, taps = dot_taps(*given, operand=operand, promote_every=every, out=out)
+
+    assert bits(result) == bits(qsim.dot(*given, operand=operand, promote_every=every, out=out))
+    for name in ("exponents", "aligned"):
+        assert name not in taps or taps[name].reshape(-1).tolist() == expected[name]
+    assert bits(taps["partial_sums"]).reshape(-1).tolist() == expected["partial_sums"]
+    assert (
+        "promoted" not in taps
+        or every is None
+        or bits(taps["promoted"]).reshape(-1)[: len(expected["promoted"])].tolist() == expected["promoted"]
+    )
 
 
 @pytest.mark.kernels

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,6 +54,31 @@ def dot(
     Raises:
         ValueError: a value that its format does not have, an unknown preset, format or result, shapes that do not match.
     """
+    given = prepare(a, b, c, preset, operand, promote_every, out)
+    from qsim.kernels.float_dot import dot_rows
+
+    result = np.empty(given.c.size, np.uint32)
+
+    def task(r: slice, _: slice) -> None:
+        dot_rows(given.a[r], given.b[r], given.c[r], result[r], *given.parameters)
+
+    run(task, pieces(given.c.size, 1, piece=max(PIECE // max(given.a.shape[1], 1), 2)))
+    return result.view(np.float32)
+
+
+class Prepared(NamedTuple):
+    """Checked rows of float32 patterns, and the unit lowered to the kernel's last arguments."""
+
+    a: Bits
+    b: Bits
+    c: Bits
+    parameters: tuple[DotParams, DotParams, Any, Any]
+
+
+def prepare(
+    a: object, b: object, c: object, preset: str | Path | FloatAccumulator, operand: object, promote_every: int | None, out: str
+) -> Prepared:
+    """What `dot` checks."""
     acc = load_float_accumulator(preset)
     names = operands_of(acc, operand)
     every = acc.promote_every if promote_every is None else promote_every
@@ -67,18 +92,50 @@ def dot(
         check_values(array, operand_element(name), f"{label}: {name}", ", ".join(n for n, _ in acc.operands))
     if out == "float16":
         check_values(addend, FLOAT16, "c: float16", "values of float16 with out = 'float16'")
-    result = np.empty(addend.size, np.uint32)
-    from qsim.kernels.float_dot import dot_rows
     from qsim.kernels.rounding import addends
 
-    p, p32 = lower(acc, names, every, out)
-    add, even = addends(acc.result(out)[1]), addends("half_even")
+    return Prepared(rows_a, rows_b, addend, (*lower(acc, names, every, out), addends(acc.result(out)[1]), addends("half_even")))
 
-    def task(r: slice, _: slice) -> None:
-        dot_rows(rows_a[r], rows_b[r], addend[r], result[r], p, p32, add, even)
 
-    run(task, pieces(addend.size, 1, piece=max(PIECE // max(rows_a.shape[1], 1), 2)))
-    return result.view(np.float32)
+def dot_taps(
+    a: object,
+    b: object,
+    c: object,
+    preset: str | Path | FloatAccumulator,
+    *,
+    operand: str | tuple[str, str] | None = None,
+    promote_every: int | None = None,
+    out: str = "float32",
+) -> tuple[NDArray[np.float32], dict[str, NDArray[Any]]]:
+    """`dot`, and what the unit's registers hold on the way, n rows first.
+
+    products: (n, K) float64, exact, filled with zeros to whole steps (in the unit's order: odd_first swaps pairs).
+    exponents: (n, steps) int64, E of every step; aligned: (n, steps, nfma + 1) int64, its terms in units of 2^(E-F), c
+    last; both 0 in a step with NaN or infinities, and not there for an exact unit. partial_sums: float32, the register
+    after every step; of a tree its leaves, then its sums level by level. promoted: (n, promotions), with promotion only.
+    """
+    given = prepare(a, b, c, preset, operand, promote_every, out)
+    from qsim.kernels.float_taps import dot_taps as kernel
+
+    acc = load_float_accumulator(preset)
+    name = operands_of(acc, operand)[0]
+    nfma, period, every = acc.nfma(name), acc.period(name), given.parameters[0].promote_every
+    n, padded = given.c.size, -(-given.a.shape[1] // period) * period
+    starts = range(0, padded, every or max(padded, 1))
+    steps = [(min(start + (every or padded), padded) - start) // nfma for start in starts]
+    sums = sum(2 * k - 1 if acc.order == "pairwise" else k for k in steps)
+    exact = acc.alignment == "exact"
+    taps = {
+        "products": np.empty((n, padded)),
+        "exponents": np.empty((n, 0 if exact else sum(steps)), np.int64),
+        "aligned": np.empty((n, 0 if exact else sum(steps), nfma + 1), np.int64),
+        "partial_sums": np.empty((n, sums), np.uint32),
+        "promoted": np.empty((n, max(len(steps), 1)), np.uint32),
+    }
+    kernel(given.a, given.b, given.c, *given.parameters, *taps.values())
+    result = taps["promoted"][:, -1].copy()
+    kept = [k for k in taps if not (exact and k in ("exponents", "aligned")) and not (k == "promoted" and not every)]
+    return result.view(np.float32), {k: taps[k].view(np.float32) if taps[k].dtype == np.uint32 else taps[k] for k in kept}
 
 
 def operands_of(acc: FloatAccumulator, operand: object) -> tuple[str, str]:

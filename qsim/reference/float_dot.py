@@ -13,6 +13,8 @@ INF = 0x7F800000
 #: A term of a sum: its exact value, the exponent that the unit gives it, its sign bit.
 Term = tuple[Real, int, int]
 Pair = tuple[int, int]
+#: What a row's registers held, by tap: see `qsim.datapath.dot.dot_taps`.
+Taps = dict[str, list[int]]
 
 
 def dot(
@@ -24,8 +26,13 @@ def dot(
     *,
     promote_every: int | None = None,
     out: str = "float32",
+    taps: Taps | None = None,
 ) -> int:
-    """The float32 pattern of c + sum of a*b, in the unit `acc`; `operand` are the formats of a and of b."""
+    """The float32 pattern of c + sum of a*b, in the unit `acc`; `operand` are the formats of a and of b.
+
+    taps is filled with `exponents` (E of each step), `aligned` (each step's products in units of 2^(E-F), c last),
+    `partial_sums` (float32 patterns after each step; of a tree its leaves, then its sums level by level), `promoted`.
+    """
     every = promote_every or acc.promote_every
     check_promotion(acc, operand[0], every)
     period = acc.period(operand[0])
@@ -35,32 +42,40 @@ def dot(
         b = [flush(v, elements[1]) for v in b]
     pairs = list(zip(a, b, strict=True))
     pairs += [(0, 0)] * (-len(pairs) % period)
+    taps = {} if taps is None else taps
+    for tap in ("exponents", "aligned", "partial_sums", "promoted"):
+        taps[tap] = []
     if every is None:
-        return chain(pairs, c, acc, operand, out)
+        return chain(pairs, c, acc, operand, out, taps)
     for k in range(0, len(pairs), every):
-        c = add(c, chain(pairs[k : k + every], 0, acc, operand, out), acc.nan)
+        c = add(c, chain(pairs[k : k + every], 0, acc, operand, out, taps), acc.nan)
+        taps["promoted"].append(c)
     return c
 
 
-def chain(pairs: list[Pair], c: int, acc: FloatAccumulator, operand: tuple[str, str], out: str) -> int:
+def chain(pairs: list[Pair], c: int, acc: FloatAccumulator, operand: tuple[str, str], out: str, taps: Taps) -> int:
     """The steps of a row: each result is the next step's c; or a tree of them, then c."""
     if acc.order == "odd_first":
         pairs = [pair for k in range(0, len(pairs), 2) for pair in (pairs[k + 1], pairs[k])]
     nfma = acc.nfma(operand[0])
     groups = [pairs[k : k + nfma] for k in range(0, len(pairs), nfma)]
     if acc.order == "pairwise":
-        sums = [step(group, None, acc, operand, out) for group in groups]
+        sums = [step(group, None, acc, operand, out, taps) for group in groups]
+        taps["partial_sums"] += sums
         while len(sums) > 1:
             odd = sums[len(sums) // 2 * 2 :]
-            sums = [add(x, y, acc.nan) for x, y in zip(sums[::2], sums[1::2], strict=False)] + odd
+            added = [add(x, y, acc.nan) for x, y in zip(sums[::2], sums[1::2], strict=False)]
+            taps["partial_sums"] += added
+            sums = added + odd
         return add(sums[0], c, acc.nan) if sums else c
     for group in groups:
         late = acc.c == "late_f32"
-        c = add(step(group, None, acc, operand, out), c, acc.nan) if late else step(group, c, acc, operand, out)
+        c = add(step(group, None, acc, operand, out, taps), c, acc.nan) if late else step(group, c, acc, operand, out, taps)
+        taps["partial_sums"].append(c)
     return c
 
 
-def step(group: list[Pair], c: int | None, acc: FloatAccumulator, operand: tuple[str, str], out: str) -> int:
+def step(group: list[Pair], c: int | None, acc: FloatAccumulator, operand: tuple[str, str], out: str, taps: Taps) -> int:
     """One step: terms aligned to the largest exponent and cut, summed exactly, rounded once."""
     ea, eb = operand_element(operand[0]).emin, operand_element(operand[1]).emin
     terms = [product(x, y, ea, eb) for x, y in group]
@@ -70,18 +85,22 @@ def step(group: list[Pair], c: int | None, acc: FloatAccumulator, operand: tuple
         terms.append((value(c), exponent(c, result.emin), c >> 31))
     special = sum_of_specials([v for v, _, _ in terms], acc.nan)
     if special is not None:
+        taps["exponents"].append(0)
+        taps["aligned"] += [0] * (len(group) + 1)
         return special
     nonzero = [(v, e) for v, e, _ in terms if isinstance(v, Fraction) and v != 0]
     minus = int(acc.signed_zero and all(sign for _, _, sign in terms))
     total = Fraction(0)
     if acc.fraction is None:
         total = sum((v for v, _ in nonzero), Fraction(0))
-    elif nonzero:
-        E = max(e for _, e in nonzero)
-        if acc.min_exponent is not None:
-            E = max(E, acc.min_exponent)
+    else:
+        lowest = [] if acc.min_exponent is None else [acc.min_exponent]
+        E = max([*lowest, *(e for _, e in nonzero)], default=0)
         unit = power(E - acc.fraction)
-        total = unit * sum(round_to_integer(v / unit, ALIGNMENTS[acc.alignment]) for v, _ in nonzero)
+        aligned = [round_to_integer(v / unit, ALIGNMENTS[acc.alignment]) for v, _, _ in terms if isinstance(v, Fraction)]
+        taps["exponents"].append(E)
+        taps["aligned"] += aligned + [0] * (c is None)
+        total = unit * sum(aligned)
     return rounded(total, minus, result, mode, acc)
 
 
