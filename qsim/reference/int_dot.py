@@ -31,17 +31,13 @@ class _Registers:
         register = self.narrows[name]
         low, high = register.range
         if register.overflow == "error" and not low <= value <= high:
-            raise ValueError(
-                f"value {value} leaves {register.bits} bits at {name}, k = {k}; allowed: {low} to {high} (rule A1, overflow = error)"
-            )
+            raise ValueError(f"value {value} leaves {register.bits} bits at {name}, k = {k}; allowed: {low} to {high} (rule A1)")
         kept = narrow(value, value, register)
         self.events[name] += kept != value
         return kept
 
 
-def dot(
-    a: Sequence[int], w: Sequence[int], acc: IntAccumulator, *, a_zero: int = 0, w_zero: int = 0, bias: int = 0
-) -> Dot:  # fmt: skip
+def dot(a: Sequence[int], w: Sequence[int], acc: IntAccumulator, *, a_zero: int = 0, w_zero: int = 0, bias: int = 0) -> Dot:
     """The sum of (a - a_zero) * (w - w_zero), and the bias, as `acc` sums them."""
     K, registers = len(a), _Registers(acc)
     correction = K * a_zero * w_zero - a_zero * sum(w) - w_zero * sum(a)
@@ -86,9 +82,7 @@ def sequential(value: int, terms: Sequence[int], k: int, acc: IntAccumulator, re
     return sums
 
 
-def chunked(
-    value: int, terms: Sequence[int], acc: IntAccumulator, registers: _Registers
-) -> tuple[int, list[int], list[int]]:  # fmt: skip
+def chunked(value: int, terms: Sequence[int], acc: IntAccumulator, registers: _Registers) -> tuple[int, list[int], list[int]]:
     """A new sum from 0 for every chunk, each added to the spill register: its last value, both registers after each add."""
     assert acc.chunk is not None
     each = acc.chunk // acc.lanes
