@@ -15,48 +15,65 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from qsim.codec import QTensor, convention_names, decode, encode, quantize, set_num_threads
+    from qsim.datapath.datapaths import datapath_names, load_datapath
     from qsim.datapath.dot import dot
     from qsim.datapath.float_presets import float_accumulator_names, load_float_accumulator
+    from qsim.datapath.matmul import linear, matmul
+    from qsim.datapath.model import Model
     from qsim.datapath.multiplier import effective_scale, quantize_multiplier
     from qsim.datapath.presets import load_requantizer, preset_names
     from qsim.datapath.requantize import requantize
+    from qsim.datapath.trace import Trace, trace_matmul
     from qsim.explore.metrics import Metrics, metrics
     from qsim.layout import pack, unpack
     from qsim.spec import LFSR, Counter, Format, Options, SpecError, format_names, load_format
+    from qsim.spec.datapath import Datapath
 
 __version__ = "0.1.0"
 
 _HOME = {
     "qsim.codec": ("QTensor", "convention_names", "decode", "encode", "quantize", "set_num_threads"),
+    "qsim.datapath.datapaths": ("datapath_names", "load_datapath"),
     "qsim.datapath.dot": ("dot",),
     "qsim.datapath.float_presets": ("float_accumulator_names", "load_float_accumulator"),
+    "qsim.datapath.matmul": ("linear", "matmul"),
+    "qsim.datapath.model": ("Model",),
     "qsim.datapath.multiplier": ("effective_scale", "quantize_multiplier"),
     "qsim.datapath.presets": ("load_requantizer", "preset_names"),
     "qsim.datapath.requantize": ("requantize",),
+    "qsim.datapath.trace": ("Trace", "trace_matmul"),
     "qsim.explore.metrics": ("Metrics", "metrics"),
     "qsim.layout": ("pack", "unpack"),
     "qsim.spec": ("LFSR", "Counter", "Format", "Options", "SpecError", "format_names", "load_format"),
+    "qsim.spec.datapath": ("Datapath",),
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
     "LFSR",
     "Counter",
+    "Datapath",
     "Format",
     "Metrics",
+    "Model",
     "Options",
     "QTensor",
     "SpecError",
+    "Trace",
     "convention_names",
+    "datapath_names",
     "decode",
     "dot",
     "effective_scale",
     "encode",
     "float_accumulator_names",
     "format_names",
+    "linear",
+    "load_datapath",
     "load_float_accumulator",
     "load_format",
     "load_requantizer",
+    "matmul",
     "metrics",
     "pack",
     "preset_names",
@@ -64,6 +81,7 @@ __all__ = [
     "quantize_multiplier",
     "requantize",
     "set_num_threads",
+    "trace_matmul",
     "unpack",
 ]
 

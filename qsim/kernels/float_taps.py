@@ -51,7 +51,7 @@ def dot_taps(a, b, c, p, p32, add, even, products, exponents, aligned, sums, pro
         for k in range(padded):
             products[r, k] = np.ldexp(np.float64(row.P[k]), np.int32(row.e[k] - SCALE)) if row.P[k] != 0 else 0.0
         total = np.int64(c[r])
-        i, n, m = 0, 0, 0  # steps, partial sums, promotions so far
+        i, n = 0, 0  # steps and partial sums so far
         for start in range(0, padded, every):
             end = min(start + every, padded)
             part = np.int64(0) if p.promote_every > 0 else total
@@ -81,6 +81,5 @@ def dot_taps(a, b, c, p, p32, add, even, products, exponents, aligned, sums, pro
                     width = (width + 1) // 2
                 part = add32(nodes[0], part, p.nan, p32, even)
             total = add32(total, part, p.nan, p32, even) if p.promote_every > 0 else part
-            promoted[r, m] = total
-            m += 1
+            promoted[r, start // every] = total
         promoted[r, promoted.shape[1] - 1] = total

@@ -143,8 +143,8 @@ def register(name: str, bits: object, overflow: object, signed: bool = True) -> 
     _integer(f"{name}.bits", bits, 2, 62)
     if overflow not in ADD_OVERFLOWS:
         raise SpecError(f"{name}.overflow = {overflow!r}; allowed: {', '.join(ADD_OVERFLOWS)} (rule A1)")
-    assert isinstance(bits, int) and isinstance(overflow, str)
-    return Narrow(bits, signed, overflow)
+    assert isinstance(bits, int)
+    return Narrow(bits, signed, str(overflow))
 
 
 def parse_int_accumulator(table: dict[str, Any], where: str) -> IntAccumulator:

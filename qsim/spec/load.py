@@ -100,7 +100,7 @@ def parse_format(table: dict[str, Any]) -> Format:
         title=_text(table, "title"),
         source=_text(table, "source"),
         not_verified=tuple(notes),
-        layout=_layout(table.get("layout", {}), sum(isinstance(s.group, int) for s in parsed)),
+        layout=parse_layout(table.get("layout", {}), sum(isinstance(s.group, int) for s in parsed)),
     )
     if fmt.layout.byte_order == "big" and fmt.block_scales and fmt.word_bits % 8:
         raise SpecError(f"layout.byte_order = 'big' with words of {fmt.word_bits} bits; allowed: whole bytes (see layout.align)")
@@ -165,7 +165,8 @@ def _scale(table: dict[str, Any], i: int) -> Scale:
     return Scale(kind, group)
 
 
-def _layout(table: object, levels: int) -> Layout:
+def parse_layout(table: object, levels: int) -> Layout:
+    """A [layout] table for a format with so many block scale levels."""
     _typed(table, dict, "layout", "a table")
     assert isinstance(table, dict)
     _known(table, ("fields", "scales", "bit_order", "byte_order", "align"), "layout.")

@@ -1,0 +1,110 @@
+"""A datapath: what an accelerator does from operand codes to output codes, as frozen facts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from qsim.spec.block_accumulator import BlockAccumulator
+from qsim.spec.error import SpecError
+from qsim.spec.float_accumulator import FloatAccumulator
+from qsim.spec.format import Format, Layout
+from qsim.spec.int_accumulator import IntAccumulator
+from qsim.spec.requantizer import Interval, Requantizer
+
+if TYPE_CHECKING:
+    from qsim.spec.safe_bits import SafeBits
+
+Accumulator = IntAccumulator | FloatAccumulator | BlockAccumulator
+MAX_INTEGER_BITS = 32
+
+
+@dataclass(frozen=True)
+class Datapath:
+    """Operand formats, accumulator, requantizer, output format and clamp of one accelerator (rules A and Q).
+
+    activation, weight: the operands' formats; None: any integers of at most 32 bits (with an IntAccumulator only).
+    accumulator: how products are summed. Its kind says what the operands are: integers (IntAccumulator), plain floats
+        (FloatAccumulator), formats with block scales (BlockAccumulator).
+    requantizer, out_format, clamp: what turns an integer accumulator into output codes; None: the accumulator is the result.
+    ports: the ports of a design under test, as the file states them. layout: another order of the operands' words (P2, P3).
+    """
+
+    name: str
+    accumulator: Accumulator
+    activation: Format | None = None
+    weight: Format | None = None
+    requantizer: Requantizer | None = None
+    out_format: str | None = None
+    clamp: tuple[int, int] | None = None
+    ports: Mapping[str, Any] = field(default_factory=dict)
+    layout: Layout | None = None
+    title: str = ""
+    source: str = ""
+    verified_by: str = ""
+    not_verified: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse operands that the accumulator cannot sum, and a requantizer that gets no integers."""
+        acc, formats = self.accumulator, (self.activation, self.weight)
+        if isinstance(acc, IntAccumulator):
+            for side, fmt in zip(("activation", "weight"), formats, strict=True):
+                if fmt is not None and (fmt.element.is_float or fmt.block_scales):
+                    kind = "block scales" if fmt.block_scales else "float elements"
+                    raise SpecError(
+                        f"{side}.format = {fmt.name!r} has {kind}; allowed with an integer accumulator: integer formats"
+                    )
+            self.check_lanes()
+        elif None in formats:
+            raise SpecError(
+                "activation.format and weight.format are missing; allowed to be left out: with an integer accumulator"
+            )
+        elif isinstance(acc, FloatAccumulator):
+            names = [name for name, _ in acc.operands]
+            for side, fmt in zip(("activation", "weight"), formats, strict=True):
+                if fmt is not None and fmt.name not in names:
+                    raise SpecError(f"{side}.format = {fmt.name!r}; allowed for {acc.name}: {', '.join(names)}")
+        if self.requantizer is not None and not self.gives_integers:
+            raise SpecError("requantizer with an accumulator that gives floats; allowed: with one that gives integers")
+        if self.requantizer is None and (self.out_format is not None or self.clamp is not None):
+            raise SpecError("out_format and clamp without a requantizer preset; allowed: [requantizer] preset = NAME")
+        wants_float = isinstance(acc, IntAccumulator) and acc.bias == "float"
+        if wants_float and (self.requantizer is None or self.requantizer.prep.kind != "f32"):
+            raise SpecError("accumulator.bias = 'float' is added by a requantizer of kind f32; allowed: such a preset")
+
+    @property
+    def gives_integers(self) -> bool:
+        """Whether the accumulator hands integers on."""
+        acc = self.accumulator
+        return isinstance(acc, IntAccumulator) or (isinstance(acc, BlockAccumulator) and acc.into == "integer")
+
+    def operand_interval(self, side: str) -> Interval:
+        """Lowest and highest integer of an operand, `activation` or `weight`."""
+        fmt = self.activation if side == "activation" else self.weight
+        if fmt is None:
+            return -(1 << (MAX_INTEGER_BITS - 1)), (1 << MAX_INTEGER_BITS) - 1
+        return fmt.element.qmin, fmt.element.qmax
+
+    def check_lanes(self) -> None:
+        """SpecError where a sum of lanes could leave int64."""
+        acc = self.accumulator
+        if isinstance(acc, IntAccumulator) and self.activation is not None and self.weight is not None:
+            acc.lane_interval(self.operand_interval("activation"), self.operand_interval("weight"))
+
+    def safe_bits(self, w: Any, x_range: tuple[int, int], *, bias: Any = None) -> SafeBits:
+        """The smallest accumulator that no activation inside x_range overflows, one width an output channel (rule A4).
+
+        Args:
+            w: (K, N) integer weights, an array or nested lists, zero points taken off.
+            x_range: lowest and highest activation, its zero point taken off.
+            bias: (N,) integers, or None.
+
+        Returns:
+            Exact widths for any order of the products and for this accumulator's order.
+        """
+        from qsim.spec.safe_bits import safe_bits
+
+        if not isinstance(self.accumulator, IntAccumulator):
+            raise SpecError(f"{self.name}: safe_bits is for integer accumulators (rule A4)")
+        return safe_bits(w, x_range, self.accumulator, bias=bias)
