@@ -13,18 +13,19 @@ LONG = ("source", "evidence", "differs")  # sentences, printed after the table
 
 
 @click.command()
-@click.argument("what", type=click.Choice(["formats", "conventions", "presets"]))
+@click.argument("what", type=click.Choice(["formats", "conventions", "presets", "datapaths"]))
 @click.option("--json", "as_json", is_flag=True, help="One JSON document instead of a table.")
 def command(what: str, as_json: bool) -> None:
-    """Names of the formats, of the conventions that set options as a real stack does, or of the requantization presets.
+    """Names of the formats, the conventions that set options as a real stack does, the requantization presets, the datapaths.
 
     \b
     Example:
       qsim list formats
       qsim list conventions --json
       qsim list presets
+      qsim list datapaths
     """  # noqa: D301
-    rows = {"formats": format_rows, "conventions": convention_rows, "presets": preset_rows}[what]()
+    rows = {"formats": format_rows, "conventions": convention_rows, "presets": preset_rows, "datapaths": datapath_rows}[what]()
     if as_json:
         print_json(rows)
         return
@@ -33,6 +34,10 @@ def command(what: str, as_json: bool) -> None:
     if what == "presets":
         click.echo(
             "\nap_fixed/ROUNDING/OVERFLOW: AP_TRN ... AP_RND_CONV, AP_WRAP ... AP_WRAP_SM. `qsim show PRESET` states all of one."
+        )
+    if what == "datapaths":
+        click.echo(
+            "\n`qsim show DATAPATH` states all of one. A TOML file of your own stands wherever a name does (docs/datapath.md)."
         )
     if what == "conventions":
         for name, row in {row["name"]: row for row in rows}.items():
@@ -69,6 +74,26 @@ def preset_rows() -> list[dict[str, Any]]:
         }
         for name, q in presets().items()
         if "/" not in name
+    ]
+
+
+def datapath_rows() -> list[dict[str, Any]]:
+    """One row a datapath."""
+    from qsim.cli.show_datapath import accumulator_text
+    from qsim.datapath.datapaths import datapaths
+
+    return [
+        {
+            "name": name,
+            "activation": d.activation.name if d.activation else "integers",
+            "weight": d.weight.name if d.weight else "integers",
+            "accumulator": accumulator_text(d),
+            "requantizer": d.requantizer.name if d.requantizer else "",
+            "agrees": "yes, with outside outputs" if d.verified_by else "not verified",
+            "title": d.title,
+            "source": d.source,
+        }
+        for name, d in datapaths().items()
     ]
 
 

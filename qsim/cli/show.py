@@ -1,4 +1,4 @@
-"""`qsim show`: everything that a format or a preset fixes, or the fields of one packed word."""
+"""`qsim show`: everything that a format, a preset or a datapath fixes, or the fields of one packed word."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from qsim.cli.common import number_text, print_json, print_table
+from qsim.cli.show_datapath import describe_datapath, is_datapath, print_datapath
 from qsim.cli.show_preset import describe_preset, is_preset, print_preset
 from qsim.spec import CHOICES, Element, Format, Scale, load_format
 from qsim.spec.options import DEFAULTS, allowed_values
@@ -19,18 +20,23 @@ from qsim.spec.table import format_digest, format_table
 @click.argument("word", required=False, metavar="[WORD]")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document instead of text.")
 def command(format_: str, word: str | None, as_json: bool) -> None:
-    """A format or a preset with every default explicit; with WORD (hexadecimal), the fields and exact values of that block.
+    """A format, a preset or a datapath, every default explicit; with WORD (hexadecimal), the fields and values of that block.
 
     \b
     Example:
       qsim show mx9
       qsim show my_format.toml --json
       qsim show tflite_double
+      qsim show my_npu.toml
       qsim show mx4 0x7f0000000000001b
     """  # noqa: D301
     if word is None and is_preset(format_):
         facts = describe_preset(format_)
         print_json(facts) if as_json else print_preset(facts)
+        return
+    if word is None and is_datapath(format_):
+        facts = describe_datapath(format_)
+        print_json(facts) if as_json else print_datapath(facts)
         return
     fmt = load_format(format_)
     if word is None:

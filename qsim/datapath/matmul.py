@@ -167,17 +167,16 @@ def accumulated(
     """The accumulator of every output, (M, N), int32 where its register has 32 bits or fewer, else int64."""
     from qsim.datapath.accumulate import accumulate
 
+    acc, arguments = sum_arguments(x, y, datapath, bias)
+    return accumulate(x.values, y.values, acc, **arguments, events=events)
+
+
+def sum_arguments(x: Operand, y: Operand, datapath: Datapath, bias: ArrayLike | None) -> tuple[IntAccumulator, dict[str, Any]]:
+    """The accumulator, and the keyword arguments of `accumulate`."""
     acc = datapath.accumulator
     assert isinstance(acc, IntAccumulator)
-    return accumulate(
-        x.values,
-        y.values,
-        acc,
-        a_zero=int(x.zero),
-        w_zero=y.zero if y.zero.ndim else int(y.zero),
-        bias=None if bias is None or acc.bias == "float" else integer_bias(bias, y.values.shape[1]),
-        events=events,
-    )
+    given = None if bias is None or acc.bias == "float" else integer_bias(bias, y.values.shape[1])
+    return acc, {"a_zero": int(x.zero), "w_zero": y.zero if y.zero.ndim else int(y.zero), "bias": given}
 
 
 def integer_bias(bias: ArrayLike, outputs: int) -> NDArray[np.int64]:
@@ -260,17 +259,22 @@ def refuse_zero_points(zero_points: tuple[ArrayLike, ArrayLike], datapath: Datap
 def float_product(a: object, w: object, datapath: Datapath, bias: ArrayLike | None, transposed: bool) -> NDArray[np.float32]:
     """Rows of a with columns of w through a float accumulator; bias is its addend c."""
     x, y = float_operand(a, datapath, "activation"), float_operand(w, datapath, "weight", transposed)
-    if x.shape[1] != y.shape[1]:
-        raise ValueError(f"activation {x.shape} and weight {y.shape if transposed else y.shape[::-1]}; allowed: the same K")
-    (m, k), n = x.shape, y.shape[0]
+    m, n = float_pairs(x, y, transposed)
     c = addend(bias, (m, n))
     result = np.empty((m, n), np.float32)
-    step = max(PAIRS // max(n * k, 1), 1)
+    step = max(PAIRS // max(y.size, 1), 1)
     for start in range(0, m, step):
         rows = x[start : start + step]
         left, right = np.repeat(rows, n, axis=0), np.tile(y, (len(rows), 1))
         result[start : start + step] = float_rows(left, right, c[start : start + step].reshape(-1), datapath).reshape(-1, n)
     return result
+
+
+def float_pairs(x: NDArray[np.float32], y: NDArray[np.float32], transposed: bool) -> tuple[int, int]:
+    """(M, N) of rows (M, K) and (N, K)."""
+    if x.shape[1] != y.shape[1]:
+        raise ValueError(f"activation {x.shape} and weight {y.shape if transposed else y.shape[::-1]}; allowed: the same K")
+    return x.shape[0], y.shape[0]
 
 
 def float_rows(a: NDArray[np.float32], b: NDArray[np.float32], c: NDArray[np.float32], datapath: Datapath) -> NDArray[np.float32]:
