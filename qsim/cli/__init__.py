@@ -16,6 +16,7 @@ COMMANDS = {
     "encode": "Encode an array: codes and scales, or packed bytes.",
     "decode": "Decode what `encode` wrote.",
     "explore": "Compare the tensors of a file, or of the embedded network, across formats.",
+    "run": "Run a whole network in integers, bit for bit as TFLite does.",
     "golden": "Write golden vectors, or check qsim against them.",
 }
 
