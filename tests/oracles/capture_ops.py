@@ -186,6 +186,10 @@ def litert_conv() -> None:
               activation="relu6", depthwise=True, resolvers=every)  # fmt: skip
     conv_case(out, "d2", x=ints(i8, (1, 12, 13, 8)), w=ints(i8, (1, 3, 2, 8), -127), scales=(0.02, scale_list(8, 0.01), 0.04),
               zeros=(17, 0, 4), bias=bias(8), padding="valid", dilation=(2, 3), depthwise=True, resolvers=every)  # fmt: skip
+    for name, stride, dilation in (("d5", (1, 1), (2, 3)), ("d6", (2, 1), (1, 1))):
+        conv_case(out, name, x=ints(i8, (2, 12, 13, 8), -20, 20), w=ints(i8, (1, 3, 2, 8), -9, 9), scales=(2**-6, 2**-6, 2**-8),
+                  zeros=(3, 0, -5), bias=bias(8, 60), padding="valid", stride=stride, dilation=dilation, depthwise=True,
+                  resolvers=every)  # fmt: skip
     conv_case(out, "d3_uint8", x=ints("uint8", (1, 9, 8, 4)), w=ints("uint8", (1, 3, 3, 8)), scales=ISSUE_102943,
               zeros=(120, 131, 99), bias=bias(8, 20000), padding="same", depthwise=True)  # fmt: skip
     conv_case(out, "d4_int16", x=ints("int16", (1, 9, 8, 4)), w=ints(i8, (1, 3, 3, 4), -127),
@@ -208,13 +212,13 @@ def litert_fully_connected() -> None:
         ("f6_int16", "int16", (3e-5, 0.01, 2e-4), (0, 0, 0), 48, "none", False),
     ]
     for name, kind, scales, zeros, k, activation, channels in plans:
-        n, m = 512, 3
+        n, m = 448, 3
         si, so = float(F32(scales[0])), float(F32(scales[2]))
         sw = scale_list(n, scales[1]) if channels else [float(F32(scales[1]))]
         exact = Fraction(si) * Fraction(float(F32(scales[1]))) / Fraction(so)
         wtype = "uint8" if kind == "uint8" else "int8"
-        x, w = directed(kind, wtype, m, k, n, exact, zeros)
         bias = ints("int64" if kind == "int16" else "int32", (n,), -500, 500)
+        x, w = directed(kind, wtype, m, k, bias, exact, zeros)
         w = np.ascontiguousarray(w.T)
         options = s.FullyConnectedOptionsT()
         options.fusedActivationFunction = ACTIVATIONS[activation]
@@ -233,8 +237,8 @@ def litert_fully_connected() -> None:
     out.save("litert_fully_connected.npz")
 
 
-def directed(atype: str, wtype: str, m: int, k: int, n: int, scale: Fraction, zeros: tuple[int, ...]) -> tuple[Array, Array]:
-    """Operands (m, k) and (k, n): row 0 gives accumulators at ties; its operands minus zero point are one large value and a 1."""
+def directed(atype: str, wtype: str, m: int, k: int, bias: Array, scale: Fraction, zeros: tuple[int, ...]) -> tuple[Array, Array]:
+    """Operands (m, k) and (k, n): row 0 plus the bias gives ties; its operands minus zero point are one large value and a 1."""
     za, zw = zeros[:2]
     a = ints(atype, (m, k))
     big = min(np.iinfo(atype).max - za, 127)
@@ -242,15 +246,17 @@ def directed(atype: str, wtype: str, m: int, k: int, n: int, scale: Fraction, ze
     a[0, -1] = za + 1
     info = np.iinfo(wtype)
     low, high = (-127 if wtype == "int8" else info.min) - zw, info.max - zw
-    limit = min(-low, high) * big * (k - 2)
-    w = np.empty((k, n), dtype=np.int64)
-    for j, acc in enumerate(tie_accumulators(scale, n, limit)):
-        rest = int((int(acc) + big // 2) % big - big // 2)
-        rest = min(max(rest, low), high)
-        total = (int(acc) - rest) // big
+    limit = min(-low, high) * big * (k - 2) - int(np.abs(bias).max())
+    w = np.empty((k, bias.size), dtype=np.int64)
+    for j, acc in enumerate(tie_accumulators(scale, bias.size, limit)):
+        target = int(acc) - int(bias[j])
+        rest = (target + big // 2) % big - big // 2
+        total = (target - rest) // big
         part = np.diff(np.linspace(0, total, k).round().astype(np.int64))
-        w[:-1, j] = RNG.permutation(np.clip(part, low, high))
+        w[:-1, j] = RNG.permutation(part)
         w[-1, j] = rest
+    assert w.min() >= low
+    assert w.max() <= high
     return a, (w + zw).astype(wtype)
 
 
@@ -307,8 +313,8 @@ def litert_elementwise() -> None:
         ("int16", (0.001, 0.0007, 0.0013, 0.023), (0, 0, 0), "none"),
         ("int16", (2**-10, 2**-9, 2**-8, 2**-6 / 3), (0, 0, 0), "relu"),
     ]
-    for i, (kind, scales, zeros, activation) in enumerate(sets):
-        scales = tuple(float(F32(v)) for v in scales)
+    for i, (kind, given, zeros, activation) in enumerate(sets):
+        scales = tuple(float(F32(v)) for v in given)
         if kind == "int16":
             edges = np.array([-32768, -32767, -1, 0, 1, 32766, 32767], np.int16)
             x1 = np.concatenate([np.repeat(edges, 7), ints(kind, (3000,)), ints(kind, (1000,), -40, 40)])
@@ -364,13 +370,13 @@ def onnx_matmul() -> None:
         ("int8", "int8", (2**-6, 2**-6, 2**-4), (0, 0, 0), 24, 1),
         ("int8", "int8", ISSUE_102943, (-1, 3, -126), 33, 1),
         ("int8", "int8", (0.0235, 0.0117, 0.0009), (7, 0, 1), 7, 1),
-        ("uint8", "int8", (0.037, 0.004, 0.21), (128, 0, 128), 129, 512),
-        ("int8", "int8", (0.037, 0.0041, 0.21), (-20, 0, 33), 130, 512),
+        ("uint8", "int8", (0.037, 0.004, 0.21), (128, 0, 128), 129, 448),
+        ("int8", "int8", (0.037, 0.0041, 0.21), (-20, 0, 33), 130, 448),
     ]
-    for i, (atype, wtype, scales, zeros, k, per) in enumerate(plans):
-        scales = tuple(float(F32(v)) for v in scales)
+    for i, (atype, wtype, given, zeros, k, per) in enumerate(plans):
+        scales = tuple(float(F32(v)) for v in given)
         exact = Fraction(scales[0]) * Fraction(scales[1]) / Fraction(scales[2])
-        a, w = directed(atype, wtype, 3, k, 512, exact, zeros)
+        a, w = directed(atype, wtype, 3, k, np.zeros(448, np.int64), exact, zeros)
         sw = scale_list(per, scales[1]) if per > 1 else [scales[1]]
         ws = np.array(sw if per > 1 else sw[0], F32)
         wz = np.full(ws.shape, zeros[1], wtype)
@@ -406,8 +412,8 @@ def onnx_conv() -> None:
         (i8, i8, (2, 6, 9, 7), (6, 1, 3, 3), (2**-6, 2**-6, 2**-8), (3, 0, -5), {"pads": [1, 1, 1, 1], "group": 6}, 1, True, 9),
         (u8, u8, (1, 4, 9, 8), (8, 1, 3, 3), ISSUE_102943, (120, 131, 99), {"pads": [0, 1, 2, 1], "group": 4}, 1, False, 0),
     ]  # fmt: skip
-    for i, (xtype, wtype, xshape, wshape, scales, zeros, attributes, per, biased, span) in enumerate(plans):
-        scales = tuple(float(F32(v)) for v in scales)
+    for i, (xtype, wtype, xshape, wshape, given, zeros, attributes, per, biased, span) in enumerate(plans):
+        scales = tuple(float(F32(v)) for v in given)
         x = ints(xtype, xshape, *((zeros[0] - span, zeros[0] + span) if span else (None, None)))
         w = ints(wtype, wshape, *((zeros[1] - 7, zeros[1] + 7) if span else (None, None)))
         sw = scale_list(per, scales[1]) if per > 1 else [scales[1]]
