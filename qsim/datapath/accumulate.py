@@ -1,13 +1,21 @@
-"""Integer products summed as an accumulator sums them (rule A1)."""
+"""Integer products summed as an accumulator sums them (rule A1).
+
+Columns where no register can change a value are an exact matrix product; the others are summed add by add, in int32 where the
+accumulator saturates and is narrow enough, else in int64.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from qsim.codec.threads import pieces, run
+from qsim.datapath.gemm import exact_gemm
+from qsim.datapath.int_operands import Operands, operands
+from qsim.datapath.int_range import partial_sums, span
 from qsim.spec.int_accumulator import IntAccumulator
 
 if TYPE_CHECKING:
@@ -16,40 +24,12 @@ if TYPE_CHECKING:
     from qsim.kernels.int_dot import Sum
 
     Ints = NDArray[np.int64]
+    Masks = dict[str, NDArray[np.bool_]]
 
-WORK = 1 << 22  # products of a piece
-WIDEST = 1 << 62
+WORK = 1 << 24  # products of a piece
+TAPS = 1 << 16
 TILE = 256
-
-
-@dataclass(frozen=True)
-class Operands:
-    """Checked operands: a (M, K) and w (K, N) as they are multiplied, int32 or int64; the other addends of output [m, n].
-
-    start and bias (N,) stand first and last; the zero points' correction is per_row[m] * slope[n] + offset[n].
-    """
-
-    a: NDArray[Any]
-    w: NDArray[Any]
-    start: Ints
-    bias: Ints
-    per_row: Ints
-    slope: Ints
-    offset: Ints
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Of the output."""
-        return len(self.a), self.w.shape[1]
-
-    def addends(self, acc: IntAccumulator, rows: slice, columns: slice) -> tuple[Ints, Ints, Ints]:
-        """What the sum starts from, the correction and the bias of some outputs, each (rows, columns)."""
-        correction = self.per_row[rows, None] * self.slope[columns] + self.offset[columns]
-        zero = np.zeros_like(correction)
-        start, bias = zero + self.start[columns], zero + self.bias[columns]
-        if acc.zero_points == "folded":
-            return (start + correction, zero, bias) if acc.bias == "first" else (start, zero, bias + correction)
-        return start, correction, bias
+MAX_LANES = 4096  # of the int32 kernel
 
 
 def accumulate(
@@ -62,7 +42,7 @@ def accumulate(
     bias: ArrayLike | None = None,
     events: dict[str, int] | None = None,
 ) -> NDArray[Any]:
-    """Sums of products of a and w, every add through the registers of `acc`.
+    """Sums of products of a and w, every value through the registers of `acc`.
 
     Args:
         a: integers of shape (M, K).
@@ -77,11 +57,18 @@ def accumulate(
         (M, N), int32 where the last register has 32 bits or fewer, else int64.
 
     Raises:
-        ValueError: an overflow of a register with overflow `error`: the first output in C order, then the registers in the order
-            of the data, then k; operands that do not fit; values that may leave int64.
+        ValueError: an overflow of a register with overflow `error`: the first output in C order, there the first in the order of
+            the data; operands that do not fit; values that may leave int64.
     """
     given = operands(a, w, acc, a_zero, w_zero, bias)
-    result, counts = _general(given, acc)
+    idle = given.idle_registers(acc)
+    exact = _exact_columns(acc, idle, wraps=events is None) if idle else np.zeros(given.shape[1], np.bool_)
+    result, counts = np.empty(given.shape, _dtype(acc)), dict.fromkeys(acc.registers, 0)
+    if exact.any():
+        result[:, exact] = _exact(given.only(exact), acc)
+    if not exact.all():
+        rest = ~exact
+        result[:, rest], counts = _summed(given.only(rest), acc, {k: v[rest] for k, v in idle.items()}, events is not None)
     if events is not None:
         events.clear()
         events.update(counts)
@@ -106,7 +93,7 @@ def accumulate_taps(
     given = operands(a, w, acc, a_zero, w_zero, bias)
     (M, N), K = given.shape, given.a.shape[1]
     taps = {name: np.empty((M, N, *size), np.int64) for name, size in tap_sizes(acc, K).items()}
-    work = pieces(M, N, piece=max(WORK // 64 // max(K, 1), 1))
+    work = pieces(M, N, piece=max(TAPS // max(K, 1), 1))
     found = run(lambda rows, columns: _trace(given, acc, rows, columns, [t[rows, columns] for t in taps.values()]), work)
     for (rows, columns), (fault, _) in zip(work, found, strict=True):
         if fault[0] >= 0:
@@ -122,53 +109,8 @@ def tap_sizes(acc: IntAccumulator, K: int) -> dict[str, tuple[int, ...]]:
     J = -(-K // acc.lanes)
     sums = max(J - 1, min(J, 1)) if acc.order == "tree" else J
     chunks = -(-K // acc.chunk) if acc.chunk else 0
-    return {
-        "products": (K,),
-        "lane_sums": (J,),
-        "partial_sums": (sums,),
-        "spill": (chunks,),
-        "corrected": (),
-        "accumulator": (),
-    }
-
-
-def operands(a: ArrayLike, w: ArrayLike, acc: IntAccumulator, a_zero: int, w_zero: ArrayLike, bias: ArrayLike | None) -> Operands:
-    """Check shapes, types and that no value can leave int64."""
-    left, right = _integers("a", a, 2), _integers("w", w, 2)
-    (M, K), N = left.shape, right.shape[1]
-    if len(right) != K:
-        raise ValueError(f"a of shape {left.shape} and w of shape {right.shape}; allowed: (M, K) and (K, N)")
-    za, zw = _integers("a_zero", a_zero, 0), _per_column("w_zero", w_zero, N)
-    addend = _per_column("bias", 0 if bias is None else bias, N)
-    if acc.bias == "float" and (bias is not None or acc.zero_points == "folded"):
-        what = "a bias" if bias is not None else "zero_points = 'folded'"
-        raise ValueError(f"{what} with accumulator.bias = 'float'; allowed: none, the requantizer adds it (rule A1)")
-    before = acc.zero_points == "before"
-    spans = [_span(left), _span(right)]
-    zeros = [_span(za), _span(zw)]
-    shifted = [(s[0] - z[1], s[1] - z[0]) if before else s for s, z in zip(spans, zeros, strict=True)]
-    largest = [max(map(abs, s)) for s in shifted]
-    if largest[0] * largest[1] > WIDEST:
-        raise ValueError(f"a product may reach {largest[0] * largest[1]}; allowed: 2^62 (int64, rule A1)")
-    acc.lane_interval(shifted[0], shifted[1])
-    (A, W), (z, y) = (max(map(abs, s)) for s in spans), (max(map(abs, s)) for s in zeros)
-    rest = max(map(abs, _span(addend))) + (0 if before else K * (z * y + z * W + y * A))
-    if rest > WIDEST:
-        raise ValueError(f"bias and correction of the zero points may reach {rest}; allowed: 2^62 (int64, rule A1)")
-    if before:
-        left, right = _minus(left, za, shifted[0]), _minus(right, zw, shifted[1])
-        za, zw = np.zeros((), np.int64), np.zeros(N, np.int64)
-    small = all(-(1 << 31) <= s[0] and s[1] < 1 << 31 for s in shifted)
-    dtype = np.int32 if small else np.int64
-    return Operands(
-        np.ascontiguousarray(left, dtype),
-        np.ascontiguousarray(right, dtype),
-        addend if acc.bias == "first" else np.zeros(N, np.int64),
-        addend if acc.bias == "last" else np.zeros(N, np.int64),
-        left.sum(1, dtype=np.int64),
-        -zw,
-        K * za * zw - za * right.sum(0, dtype=np.int64),
-    )
+    each = {"products": (K,), "lane_sums": (J,), "partial_sums": (sums,), "spill": (chunks,)}
+    return each | {"corrected": (), "accumulator": ()}
 
 
 def lower(acc: IntAccumulator) -> Sum:
@@ -187,27 +129,97 @@ def lower(acc: IntAccumulator) -> Sum:
     return kernel.Sum(acc.lanes, acc.chunk or 0, acc.order == "tree", step, cut, shift - cut, narrows)
 
 
-def _general(given: Operands, acc: IntAccumulator) -> tuple[NDArray[Any], dict[str, int]]:
-    """Any accumulator, in int64."""
+def _exact_columns(acc: IntAccumulator, idle: Masks, wraps: bool) -> NDArray[np.bool_]:
+    """Columns where every register is idle; with wraps also those where all from the first busy one on only drop high bits.
+
+    A sum whose registers wrap at the last one's width or above is the exact sum modulo that width, in any order.
+    """
+    quiet = np.ones_like(idle["bias"])
+    right = quiet.copy()
+    for name, register in acc.narrows.items():
+        quiet &= idle[name]
+        drops = wraps and acc.last.overflow == register.overflow == "wrap" and register.bits >= acc.last.bits
+        right &= quiet | drops
+    return right
+
+
+def _exact(given: Operands, acc: IntAccumulator) -> NDArray[Any]:
+    """The exact sums, in the range of a last register that wraps."""
+    total = exact_gemm(given.a, given.w)
+    if any(part.any() for part in (given.start, given.bias, given.slope, given.offset)):
+        start, correction, bias = given.addends(acc, slice(None), slice(None))
+        total = total + start + correction + bias
+    if acc.last.overflow == "wrap":
+        low, high = acc.last.range
+        if span(total)[0] < low or span(total)[1] > high:
+            total = ((total - low) & (high - low)) + low
+    return total
+
+
+def _summed(given: Operands, acc: IntAccumulator, idle: Masks, counted: bool) -> tuple[NDArray[Any], dict[str, int]]:
+    """Every value through its register: (M, N) and the events."""
     from qsim.kernels.int_dot import sum_products
+    from qsim.kernels.int_dot_fast import sum_saturating
 
-    s, (M, N), K = lower(acc), given.shape, given.a.shape[1]
+    errors = [name for name, register in acc.narrows.items() if register.overflow == "error"]
+    if fast := _saturating(given, acc, idle):
+        s, register = fast
+        flag = True if counted or errors else None  # compiled apart: a kernel that does not count is faster
+        narrow = given if span(given.w)[0] < -(1 << 15) or span(given.w)[1] >> 15 else replace(given, w=given.w.astype(np.int16))
+        result, events, _ = _in_pieces(narrow, acc, lambda *arguments: sum_saturating(*arguments, register, flag), s)
+        if not any(events[name] for name in errors):
+            return result, events
+    result, events, first = _in_pieces(given, acc, sum_products, lower(acc))
+    if first:
+        raise _first_overflow(given, acc, *first)
+    return result, events
+
+
+def _in_pieces(
+    given: Operands, acc: IntAccumulator, kernel: Callable[..., int | None], s: Sum
+) -> tuple[NDArray[Any], dict[str, int], tuple[int, int] | None]:
+    """The sums, the events, and (m, n) from which on row m has the first error."""
+    (M, N), K = given.shape, given.a.shape[1]
     result = np.empty((M, N), _dtype(acc))
-    work = pieces(M, N, TILE, max(WORK // max(K, 1), TILE))
 
-    def task(rows: slice, columns: slice) -> tuple[int, Ints]:
+    def task(rows: slice, columns: slice) -> tuple[int | None, Ints]:
         addends = given.addends(acc, rows, columns)
         out, events = np.empty_like(addends[0]), np.zeros((len(s.narrows), 3), np.int64)
-        first = sum_products(given.a[rows], given.w, columns.start, *addends, out, s, events)
+        first = kernel(given.a[rows], given.w, columns.start, *addends, out, s, events)
         result[rows, columns] = out
         return first, events[:, 0]
 
+    work = pieces(M, N, TILE, max(WORK // max(K, 1), TILE))
     found = run(task, work)
-    for (rows, columns), (first, _) in zip(work, found, strict=True):
-        if first >= 0:
-            m, n = divmod(int(first), columns.stop - columns.start)
-            raise _first_overflow(given, acc, rows.start + m, columns.start + n)
-    return result, _events(acc, [count for _, count in found])
+    places = (
+        (rows.start + first // (columns.stop - columns.start), columns.start + first % (columns.stop - columns.start))
+        for (rows, columns), (first, _) in zip(work, found, strict=True)
+        if first is not None and first >= 0
+    )
+    return result, _events(acc, [count for _, count in found]), next(places, None)
+
+
+def _saturating(given: Operands, acc: IntAccumulator, idle: Masks) -> tuple[Sum, int] | None:
+    """The accumulator as the int32 kernel takes it, and its register; None where it does not.
+
+    Chunks that cannot overflow are exact lane sums that enter `spill`.
+    """
+    from qsim.kernels.int_dot import ACCUMULATOR, SPILL
+
+    if not idle:
+        return None
+    s, name, lanes = lower(acc), "accumulator", acc.lanes
+    if acc.chunk and idle["accumulator"].all():
+        s, name, lanes = s._replace(lanes=acc.chunk, chunk=0), "spill", acc.chunk
+    exact = all(idle[other].all() for other in ("product", "lane") if other in idle)
+    saturates = acc.narrows[name].overflow in ("saturate", "saturate_symmetric", "error")
+    if not exact or not saturates or acc.order == "tree" or given.a.dtype != np.int32 or lanes > MAX_LANES:
+        return None
+    sums = partial_sums(given.w, span(given.a), lanes)
+    low, high = acc.narrows[name].range
+    if low + span(sums[0])[0] < -(1 << 31) or high + span(sums[1])[1] >> 31:
+        return None
+    return s, SPILL if name == "spill" else ACCUMULATOR
 
 
 def _trace(
@@ -227,7 +239,7 @@ def _first_overflow(given: Operands, acc: IntAccumulator, m: int, n: int) -> Val
     """The error of the first output of row m from column n on that has one."""
     while (fault := _trace(given, acc, slice(m, m + 1), slice(n, n + 1))[0])[0] < 0:
         n += 1
-    return _overflow(acc, fault, m, n)
+    return _overflow(acc, fault, m, int(given.column[n]))
 
 
 def _overflow(acc: IntAccumulator, fault: Ints, m: int, n: int) -> ValueError:
@@ -250,36 +262,3 @@ def _events(acc: IntAccumulator, counts: list[Ints]) -> dict[str, int]:
 
 def _dtype(acc: IntAccumulator) -> str:
     return "int32" if acc.last.bits <= 32 else "int64"
-
-
-def _integers(name: str, values: ArrayLike, ndim: int) -> NDArray[Any]:
-    """An integer array of so many dimensions, whose values int64 holds."""
-    array = np.asarray(values)
-    if array.dtype.kind not in "iu" or array.ndim != ndim:
-        allowed = "an integer" if ndim == 0 else f"integers in {ndim} dimensions"
-        raise ValueError(f"{name} is {array.dtype} of shape {array.shape}; allowed: {allowed} (rule A1)")
-    if array.dtype == np.uint64:
-        if array.size and int(array.max()) >> 63:
-            raise ValueError(f"{name} holds {array.max()}; allowed: int64 (rule A1)")
-        array = array.astype(np.int64)
-    return array
-
-
-def _per_column(name: str, values: ArrayLike, N: int) -> Ints:
-    """One number for all columns, or one each, as (N,)."""
-    array = _integers(name, values, np.ndim(values))
-    if array.shape not in ((), (N,)):
-        raise ValueError(f"{name} of shape {array.shape}; allowed: one number or ({N},), one a column (rule A1)")
-    return np.array(np.broadcast_to(array, (N,)), np.int64)
-
-
-def _minus(values: NDArray[Any], zero: NDArray[Any], span: tuple[int, int]) -> NDArray[Any]:
-    """values - zero, which lie inside span, in an integer type that holds both."""
-    fits = all(-(1 << 31) <= v < 1 << 31 for v in (*span, *_span(values), *_span(zero)))
-    dtype = np.int32 if fits else np.int64
-    return values.astype(dtype) - zero.astype(dtype)
-
-
-def _span(values: NDArray[Any]) -> tuple[int, int]:
-    """Least and largest value, 0 of an empty array."""
-    return (int(values.min()), int(values.max())) if values.size else (0, 0)
