@@ -42,7 +42,7 @@ def command(network: str, input_path: Path | None, taps: Path | None, as_json: b
     accuracy stands that of the float network. The embedded networks equal TFLite's reference kernels in every byte of
     every layer (tests/test_network.py).
 
-    A user's network is a TOML file with [input] and [[layer]] tables, and a .npz file with its arrays: docs/datapath.md.
+    A user's network is a TOML file with [input] and [[layer]] tables, and a .npz file with its arrays: docs/networks.md.
     Images are N x H x W x C (N x K for a network without convolution): int8 codes, or floats, which are quantized first.
 
     \b

@@ -8,10 +8,11 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from qsim.explore.datapath_sweep import EVENTS
 from qsim.explore.sweep import Row
 
 #: Larger is better: sorted from the top. Every other column is sorted from the bottom.
-DESCENDING = ("sqnr", "cosine", "weight_sqnr", "activation_sqnr", "top1")
+DESCENDING = ("sqnr", "cosine", "weight_sqnr", "activation_sqnr", "top1", "output_sqnr", "format_sqnr")
 
 
 def _text(value: Any) -> str:
@@ -55,6 +56,23 @@ NETWORK_TABLE: tuple[Column, ...] = (
     ("weight_sqnr", "weight SQNR dB", _decibel),
     ("activation_sqnr", "activation SQNR dB", _decibel),
     ("top1", "top-1", _percent),
+    ("error", "note", str),
+)
+DATAPATH_TABLE: tuple[Column, ...] = (
+    ("layer", "layer", str),
+    ("m", "M", str),
+    ("n", "N", str),
+    ("k", "K", str),
+    ("datapath", "datapath", str),
+    ("accumulator_bits", "bits", str),
+    ("output_sqnr", "SQNR dB", _decibel),
+    ("format_sqnr", "exact sum dB", _decibel),
+    ("accumulator_cost", "cost dB", _decibel),
+    *((key, f"{name.replace('_', ' ')} overflows", str) for name, key in EVENTS.items()),
+    ("overflow_share", "of all adds", _percent),
+    ("changed_outputs", "outputs changed", _percent),
+    ("safe_bits_any_order", "safe bits, any order", str),
+    ("safe_bits_given_order", "safe bits", str),
     ("error", "note", str),
 )
 

@@ -30,6 +30,8 @@ SAFETENSORS_FLOATS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 SAFETENSORS_OTHERS = {"BOOL": 1, "U8": 1, "I8": 1, "F8_E4M3": 1, "F8_E5M2": 1, "F8_E8M0": 1, "U16": 2, "I16": 2} | {
     "U32": 4, "I32": 4, "U64": 8, "I64": 8, "C64": 8
 }  # fmt: skip
+#: The integers among them -> numpy dtype.
+SAFETENSORS_INTEGERS = {kind + str(8 * n): f"<{kind.lower()}{n}" for kind in "UI" for n in (1, 2, 4, 8)}
 #: What reading a corrupt file raises; zipfile raises RuntimeError for an encrypted member.
 FILE_ERRORS = (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, NotImplementedError, RuntimeError)
 #: The limit of the safetensors library; a longer header is a corrupt length.
@@ -38,7 +40,10 @@ MAX_HEADER = 100_000_000
 
 @dataclass(frozen=True)
 class Tensor:
-    """One tensor of a file, not yet read. `skipped` says why it has no values to compare; otherwise `load` gives them."""
+    """One tensor of a file, not yet read. `skipped` says why it has no values to compare; otherwise `load` gives them.
+
+    integer: `load` gives integers, which are no values to compare, but may be codes.
+    """
 
     file: str
     name: str
@@ -46,6 +51,7 @@ class Tensor:
     dtype: str
     read: Callable[[], Array]
     skipped: str | None = None
+    integer: bool = False
 
     def load(self) -> Array:
         """The stored array, memory-mapped where the file allows: floats as stored, or the 16-bit patterns of BF16."""
@@ -55,7 +61,7 @@ class Tensor:
             raise ValueError(f"{self.file}: {self.name}: {_reason(error)}") from None
 
     def values(self, piece: Array) -> Array:
-        """The floats of a piece of what `load` gave: native byte order, aligned, BF16 widened to float32."""
+        """The numbers of a piece of what `load` gave: native byte order, aligned, BF16 widened to float32."""
         if self.dtype == "BF16":
             return (np.asarray(piece).astype(np.uint32) << np.uint32(16)).view(np.float32)
         return np.require(piece, piece.dtype.newbyteorder("="), ["A"])
@@ -145,7 +151,7 @@ def _npy_header(file: IO[bytes], name: str, size: int) -> tuple[tuple[int, ...],
 def _numpy_tensor(file: str, name: str, shape: tuple[int, ...], dtype: np.dtype[Any], read: Callable[[], Array]) -> Tensor:
     known = dtype.kind == "f" and dtype.itemsize in (2, 4, 8)
     skipped = None if known else f"dtype {dtype} is not float16, float32 or float64"
-    return Tensor(file, name, shape, str(dtype), read, skipped)
+    return Tensor(file, name, shape, str(dtype), read, skipped, dtype.kind in "iu")
 
 
 def _safetensors(path: Path) -> Iterator[Tensor]:
@@ -178,9 +184,10 @@ def _safetensors(path: Path) -> Iterator[Tensor]:
 
 
 def _safetensor(path: Path, name: str, dtype: str, shape: tuple[int, ...], offset: int) -> Tensor:
-    if dtype not in SAFETENSORS_FLOATS:
-        return Tensor(str(path), name, shape, dtype, partial(np.empty, 0), f"dtype {dtype} is not F64, F32, F16 or BF16")
-    return Tensor(str(path), name, shape, dtype, partial(_map, path, np.dtype(SAFETENSORS_FLOATS[dtype]), offset, shape))
+    stored = (SAFETENSORS_FLOATS | SAFETENSORS_INTEGERS).get(dtype)
+    read = partial(np.empty, 0) if stored is None else partial(_map, path, np.dtype(stored), offset, shape)
+    skipped = None if dtype in SAFETENSORS_FLOATS else f"dtype {dtype} is not F64, F32, F16 or BF16"
+    return Tensor(str(path), name, shape, dtype, read, skipped, dtype in SAFETENSORS_INTEGERS)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

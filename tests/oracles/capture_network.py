@@ -276,7 +276,18 @@ scale = 0.021
 zero_point = 2
 
 [[layer]]
+name = "grouped"
+kind = "conv2d"
+input = "wide"
+scale = 0.02
+zero_point = -31
+activation = "relu"
+stride = [2, 2]
+padding = "same"
+
+[[layer]]
 name = "flatten"
+input = "valid"
 kind = "reshape"
 
 [[layer]]
@@ -309,6 +320,7 @@ def mixed_arrays(rng: np.random.Generator) -> dict[str, np.ndarray]:
         "wide": ((1, 5, 3, 8), 8),
         "dilated": ((8, 3, 3, 8), 8),
         "valid": ((6, 2, 2, 8), 6),
+        "grouped": ((6, 3, 3, 4), 6),
         "hidden": ((12, 24), 1),
         "logits": ((10, 12), 10),
     }
