@@ -1,7 +1,8 @@
 """Products of byte matrices with vpdpbusd (AVX512-VNNI): int32 sums of u8 * s8, modulo 2^32.
 
 A tile of 6 x 64 sums stays in 24 registers while k runs. Each step takes four consecutive k as one 32-bit word: a word of a, the
-same in every lane, times 16 columns of w. `packed` holds w in the order in which tiles read it: [panel of 64 columns, word, column].
+same in every lane, times 16 columns of w. `packed` holds w in the order in which tiles read it: [panel of 64 columns, word,
+column].
 """
 
 from functools import cache
