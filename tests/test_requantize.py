@@ -312,7 +312,7 @@ def test_kernels_equal_reference(data: Any) -> None:
     channels, rows = draw(st.integers(1, 5)), draw(st.integers(1, 3))
     per = draw(st.sampled_from([1, channels]))
     kind = q.prep.kind
-    multiplier, shift, scale = [1], [0], [Fraction(1)]
+    multiplier, shift, scale, bias = [1], [0], [Fraction(1)], [Fraction(0)]
     arguments: dict[str, Any] = {}
     if "scale" in q.prep.takes:
         low, high = (float(v) for v in q.scale)
@@ -321,6 +321,10 @@ def test_kernels_equal_reference(data: Any) -> None:
         arguments["scale"], scale = np.array(given_scale), [Fraction(v) for v in given_scale]
         if kind == "significand":
             multiplier = [1 << q.prep.bits - 1]
+        if kind == "f32" and draw(st.booleans()) and ((1 << q.acc_bits - 1) + (1 << 31)) * q.scale[1] < 1 << 62:
+            biases = st.floats(-(2.0**31), 2.0**31, width=32) | st.sampled_from([0.5, -0.5, 1.5, 127.5])
+            given_bias = draw(st.lists(biases, min_size=per, max_size=per))
+            arguments["float_bias"], bias = np.array(given_bias), [Fraction(v) for v in given_bias]
     else:
         shift = draw(st.lists(st.integers(*q.shift), min_size=per, max_size=per))
         arguments["shift"] = np.array(shift)
@@ -349,7 +353,7 @@ def test_kernels_equal_reference(data: Any) -> None:
 
     try:
         expected, counts = reference.requantize(
-            acc, q, multiplier=multiplier, shift=shift, scale=scale, zero_point=zero, out=out, clamp=clamp
+            acc, q, multiplier=multiplier, shift=shift, scale=scale, zero_point=zero, out=out, clamp=clamp, float_bias=bias
         )
     except ValueError:
         with pytest.raises(ValueError, match="rule Q3"):
@@ -501,4 +505,6 @@ def test_page_names_every_preset_and_rule() -> None:
     assert used <= set(re.findall(r"^\*\*(Q\d),", page, flags=re.MULTILINE))
     for preset, row in ROWS.items():
         assert f"| {preset} | {' | '.join(map(str, row))} |" in page
-    parse_requantizers(tomllib.loads(page.partition("```toml")[2].partition("```")[0]), "page")
+    parse_requantizers(
+        tomllib.loads(page.partition("### Your own requantizer")[2].partition("```toml")[2].partition("```")[0]), "page"
+    )

@@ -23,6 +23,7 @@ class Program(NamedTuple):
     multiplier: NDArray[np.int64]
     real32: NDArray[np.float32]
     real64: NDArray[np.float64]
+    bias32: NDArray[np.float32]
     up: int
     even: bool
     zero: NDArray[np.int64]
@@ -45,6 +46,7 @@ class Arguments(NamedTuple):
     shift: NDArray[np.int64]
     scale: NDArray[np.float64]
     zero: NDArray[np.int64]
+    bias: NDArray[np.float32]
 
 
 def lower(q: Requantizer, given: Arguments, acc: Interval, output: Narrow | None, clamp: tuple[int, int] | None) -> Program:
@@ -87,6 +89,7 @@ def lower(q: Requantizer, given: Arguments, acc: Interval, output: Narrow | None
         repeated(given.multiplier, np.int64),
         repeated(given.scale, np.float32),
         repeated(given.scale, np.float64),
+        repeated(given.bias, np.float32),
         float_up(mode),
         mode == "half_even",
         repeated(given.zero, np.int64),

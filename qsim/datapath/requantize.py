@@ -11,13 +11,14 @@ import numpy as np
 from qsim.codec.threads import pieces, run
 from qsim.datapath.multiplier import quantize, reduced, significand
 from qsim.datapath.presets import load_requantizer
-from qsim.datapath.program import Arguments, Program, amounts, lower
-from qsim.spec.requantizer import Narrow, Requantizer
+from qsim.datapath.program import Arguments, Program, amounts, lower, stages
+from qsim.spec.requantizer import LARGEST, Narrow, Requantizer
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 PIECE = 1 << 16
+LARGEST_BIAS = 1 << 31
 INT32 = (-(1 << 31), (1 << 31) - 1)
 
 
@@ -32,6 +33,7 @@ def requantize(
     thresholds: ArrayLike | None = None,
     out_format: str | None = "int8",
     clamp: tuple[int, int] | None = None,
+    float_bias: ArrayLike | None = None,
     events: dict[str, int] | None = None,
 ) -> NDArray[Any]:
     """Requantize integer accumulators.
@@ -46,12 +48,66 @@ def requantize(
         thresholds: (n,) or (channels, n) integers, for kind thresholds.
         out_format: intN or uintN, 2 to 32 bits; None gives the value before zero point and narrowing, as int64.
         clamp: activation range (low, high) in output codes.
+        float_bias: added to the float32 accumulator in float32 (kind f32, rule Q6): b / (si * sw), a number or one a channel.
         events: filled with how often each register changed a value (Q8).
 
     Returns:
         An array of acc's shape, of the smallest integer type that holds out_format.
     """
     q = load_requantizer(preset)
+    values, flat, program, output = _prepare(acc, q, multiplier, shift, scale, zero_point, thresholds, out_format, clamp)
+    result = np.empty(flat.size, dtype=_dtype(output))
+    totals = _run(flat, result, program, q, output)
+    if events is not None:
+        events.clear()
+        events.update(totals)
+    return result.reshape(values.shape)
+
+
+def requantize_taps(
+    acc: ArrayLike,
+    preset: str | Path | Requantizer,
+    *,
+    multiplier: ArrayLike | None = None,
+    shift: ArrayLike | None = None,
+    scale: ArrayLike | None = None,
+    zero_point: ArrayLike = 0,
+    thresholds: ArrayLike | None = None,
+    out_format: str | None = "int8",
+    clamp: tuple[int, int] | None = None,
+) -> tuple[NDArray[Any], dict[str, NDArray[Any]], dict[str, int]]:
+    """The result of `requantize`, the value after every stage by its name, and the events.
+
+    Stages, each of acc's shape: before0, ... and step0, ... after their registers; product before it is shifted, float64 where
+    it is a float (not yet clamped); zero_add after its register; clamped, what enters the output register. int64 but for floats.
+    """
+    q = load_requantizer(preset)
+    values, flat, program, output = _prepare(acc, q, multiplier, shift, scale, zero_point, thresholds, out_format, clamp)
+    result = np.empty(flat.size, dtype=_dtype(output))
+    events = _run(flat, result, program, q, output)
+    taps = {}
+    for name, cut in stages(q, program):
+        taps[name] = np.empty(flat.size, np.int64)
+        _run(flat, taps[name], cut, q, output)
+    if q.prep.is_float:
+        dtype = np.float32 if q.prep.kind == "f32" else np.float64
+        real = program.real64[np.arange(flat.size) % program.real64.size].astype(dtype)
+        taps = {"product": (flat.astype(dtype) * real).astype(np.float64), **taps}
+    return result.reshape(values.shape), {name: tap.reshape(values.shape) for name, tap in taps.items()}, events
+
+
+def _prepare(
+    acc: ArrayLike,
+    q: Requantizer,
+    multiplier: ArrayLike | None,
+    shift: ArrayLike | None,
+    scale: ArrayLike | None,
+    zero_point: ArrayLike,
+    thresholds: ArrayLike | None,
+    out_format: str | None,
+    clamp: tuple[int, int] | None,
+) -> tuple[NDArray[Any], NDArray[Any], Program, Narrow | None]:
+    """Checked: acc, the flat values that enter the program (counts for thresholds), the program, the output register."""
     values, bounds = _accumulators(acc, q)
     output = _output(q, out_format)
     given = _arguments(q, values.shape, multiplier, shift, scale, zero_point, out_format)
@@ -59,12 +115,7 @@ def requantize(
     if q.acc_within_shift:
         _check_within_shift(values, given.shift, q)
     flat = _count(values, thresholds, q) if q.prep.kind == "thresholds" else values.reshape(-1)
-    result = np.empty(flat.size, dtype=_dtype(output))
-    totals = _run(flat, result, lower(q, given, bounds, output, clamp), q, output)
-    if events is not None:
-        events.clear()
-        events.update(totals)
-    return result.reshape(values.shape)
+    return values, flat, lower(q, given, bounds, output, clamp), output
 
 
 def _run(flat: NDArray[Any], result: NDArray[Any], program: Program, q: Requantizer, output: Narrow | None) -> dict[str, int]:
@@ -118,6 +169,7 @@ def _arguments(
     scale: ArrayLike | None,
     zero_point: ArrayLike,
     out_format: str | None,
+    bias: NDArray[np.float32],
 ) -> Arguments:
     """Check which arguments are given and that each is inside its domain (rule Q5)."""
     m, s, real = (None if a is None else np.asarray(a) for a in (multiplier, shift, scale))
@@ -153,7 +205,27 @@ def _arguments(
         _inside("shift", shifts, q.shift, q)
         if q.prep.reduce:
             factors = reduced(factors, q.prep.bits, q.prep.reduce)
-    return Arguments(factors, shifts, real.astype(np.float64), zero)
+    return Arguments(factors, shifts, real.astype(np.float64), zero, bias)
+
+
+def _bias(q: Requantizer, bias: ArrayLike | None, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """A float bias, flat; 0 where there is none."""
+    if bias is None:
+        return np.zeros(1, np.float32)
+    values = np.asarray(bias)
+    if q.prep.kind != "f32" or values.dtype.kind != "f":
+        kind = f"{values.dtype} for {q.name} of kind {q.prep.kind}"
+        raise ValueError(f"float_bias is {kind}; allowed: floats, for a preset of kind f32 (rule Q6)")
+    if ((1 << (q.acc_bits - 1)) + LARGEST_BIAS) * q.scale[1] > LARGEST:
+        raise ValueError(
+            f"float_bias for {q.name}: accumulators of {q.acc_bits} bits and scales up to {q.scale[1]} leave int64 (Q5)"
+        )
+    _channels("float_bias", values, shape)
+    typed: NDArray[np.float32] = values.reshape(-1).astype(np.float32)
+    bad = typed[~(np.abs(typed) <= LARGEST_BIAS)]
+    if bad.size:
+        raise ValueError(f"float_bias {bad[0]}; allowed: -2^31 to 2^31, in units of the accumulator (rule Q6)")
+    return typed
 
 
 def _reals(q: Requantizer, real: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:

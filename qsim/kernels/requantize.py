@@ -165,7 +165,7 @@ def float_tile(v, y, up, even):
 
 @kernel
 def requantize(
-    acc, out, start, kind, multiplier, real32, real64, up, even, zero, before_zero, first, rows, narrows, left, cut, right,
+    acc, out, start, kind, multiplier, real32, real64, bias32, up, even, zero, before_zero, first, rows, narrows, left, cut, right,
     n_before, finish, limits, events,
 ):  # fmt: skip
     """Flat accumulators [start, start + acc.size) -> out. Parameter arrays repeat with their length (the period).
@@ -186,9 +186,9 @@ def requantize(
         v, floored, y = tile[:n], floors[:n], floats[:n]
         z, m = zero[at : at + n], multiplier[at : at + n]
         if kind == F32:
-            r32 = real32[at : at + n]
+            r32, b32 = real32[at : at + n], bias32[at : at + n]
             for j in range(n):
-                y[j] = np.float32(a[j]) * r32[j]
+                y[j] = (np.float32(a[j]) + b32[j]) * r32[j]  # a bias of 0 changes nothing: the sum is never -0
         elif kind == F64:
             r64 = real64[at : at + n]
             for j in range(n):

@@ -103,6 +103,7 @@ def requantize(
     zero_point: Sequence[int] = (0,),
     out: tuple[int, bool] | None = (8, True),
     clamp: tuple[int, int] | None = None,
+    float_bias: Sequence[Fraction] = (Fraction(0),),
 ) -> tuple[list[int], Events]:
     """Values and event counts; element i takes parameter i modulo their number (channels stand last). Domains are not checked.
 
@@ -114,7 +115,8 @@ def requantize(
         m, s, z = (p[i % len(p)] for p in (multiplier, shift, zero_point))
         real = scale[i % len(scale)]
         levels = thresholds[i % len(thresholds)]
-        values.append(_requantize(a, requantizer, m, s, real, levels, z, out, clamp, events))
+        bias = float_bias[i % len(float_bias)]
+        values.append(_requantize(a, requantizer, m, s, real, levels, z, out, clamp, bias, events))
     return values, events
 
 
@@ -128,6 +130,7 @@ def _requantize(
     zero: int,
     out: tuple[int, bool] | None,
     clamp: tuple[int, int] | None,
+    bias: Fraction,
     events: Events,
 ) -> int:
     output = q.output.resolved(*out) if out else None
@@ -138,7 +141,7 @@ def _requantize(
     if q.prep.kind == "thresholds":
         element.value = element.floored = sum(acc >= t for t in thresholds)
     elif q.prep.is_float:
-        product = _float_product(acc, scale, q.prep.kind)
+        product = _float_product(acc, scale, q.prep.kind, bias)
         if output and q.clamp_first:
             clamped = min(max(product, Fraction(low - zero)), Fraction(high - zero))
             events["output"] += clamped != product
@@ -170,10 +173,10 @@ def _requantize(
     return element.value
 
 
-def _float_product(acc: int, scale: Fraction, kind: str) -> Fraction:
-    """Rule Q6: the accumulator once to the type, the product once to the type."""
+def _float_product(acc: int, scale: Fraction, kind: str, bias: Fraction) -> Fraction:
+    """Rule Q6: the accumulator once to the type, its sum with a float bias and the product once to the type."""
     if kind == "f32":
-        product = fl32(_number(fl32(Fraction(acc))) * scale)
+        product = fl32(_number(fl32(_number(fl32(Fraction(acc))) + bias)) * scale)
     else:
         product = rounded(_number(rounded(Fraction(acc), FLOAT64)) * scale, FLOAT64)
     return _number(product)
