@@ -165,8 +165,8 @@ def float_tile(v, y, up, even):
 
 @kernel
 def requantize(
-    acc, out, start, kind, multiplier, real32, real64, bias32, up, even, zero, before_zero, first, rows, narrows, left, cut, right,
-    n_before, finish, limits, events,
+    acc, out, start, kind, multiplier, real32, real64, bias32, up, even, zero, before_zero, first, rows, narrows, left, cut,
+    right, n_before, finish, limits, events,
 ):  # fmt: skip
     """Flat accumulators [start, start + acc.size) -> out. Parameter arrays repeat with their length (the period).
 
