@@ -106,6 +106,45 @@ def lower(q: Requantizer, given: Arguments, acc: Interval, output: Narrow | None
     )
 
 
+def stages(q: Requantizer, program: Program, finishes: bool) -> list[tuple[str, Program]]:
+    """The program cut after each stage, by the stage's name (rule Q8); a float product is none, it is no integer."""
+    from qsim.kernels.requantize import NONE
+
+    n = program.n_before
+    names = [*(f"before{i}" for i in range(n)), *(f"step{i}" for i in range(len(q.steps)))]
+    found = [(name, _first(program, k + 1)) for k, name in enumerate(names)]
+    if q.steps and not q.prep.is_float:
+        whole = program.rows.copy()
+        whole[n] = (1, *[0] * 8)  # the step after the product neither shifts nor narrows
+        product = _first(program._replace(rows=whole), n + 1)
+        product.narrows[n, 0] = NONE
+        found.insert(n, ("product", product))
+    if finishes:
+        last = [("zero_add", 1), ("clamped", 2)] if q.zero_point == "after" else [("clamped", 2)]
+        for name, kept in last:
+            narrows = program.narrows.copy()
+            narrows[len(program.rows) + kept :, 0] = NONE
+            found.append((name, program._replace(narrows=narrows)))
+    return found
+
+
+def _first(program: Program, steps: int) -> Program:
+    """The program up to so many steps."""
+    narrows = np.concatenate([program.narrows[:steps], program.narrows[-3:]])
+    rows, left, cut, right = (part[:steps].copy() for part in (program.rows, program.left, program.cut, program.right))
+    return program._replace(rows=rows, left=left, cut=cut, right=right, narrows=narrows, finish=0)
+
+
+def float_product(q: Requantizer, program: Program, acc: NDArray[Any]) -> NDArray[np.float64]:
+    """The product of rule Q6, not yet clamped; exact in float64."""
+    dtype = np.float32 if q.prep.kind == "f32" else np.float64
+    channel = np.arange(acc.size) % program.zero.size
+    value: NDArray[Any] = acc.astype(dtype)
+    if q.prep.kind == "f32":
+        value = value + program.bias32[channel]
+    return np.asarray(value * program.real64[channel].astype(dtype), np.float64)
+
+
 def amounts(amount: Amount, shift: NDArray[np.int64]) -> NDArray[np.int64]:
     """The amount for each value of the argument `shift`."""
     values = amount.factor * shift + amount.offset

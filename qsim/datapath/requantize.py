@@ -11,7 +11,7 @@ import numpy as np
 from qsim.codec.threads import pieces, run
 from qsim.datapath.multiplier import quantize, reduced, significand
 from qsim.datapath.presets import load_requantizer
-from qsim.datapath.program import Arguments, Program, amounts, lower, stages
+from qsim.datapath.program import Arguments, Program, amounts, float_product, lower, stages
 from qsim.spec.requantizer import LARGEST, Narrow, Requantizer
 
 if TYPE_CHECKING:
@@ -55,7 +55,9 @@ def requantize(
         An array of acc's shape, of the smallest integer type that holds out_format.
     """
     q = load_requantizer(preset)
-    values, flat, program, output = _prepare(acc, q, multiplier, shift, scale, zero_point, thresholds, out_format, clamp)
+    values, flat, program, output = _prepare(
+        acc, q, multiplier, shift, scale, zero_point, thresholds, out_format, clamp, float_bias
+    )
     result = np.empty(flat.size, dtype=_dtype(output))
     totals = _run(flat, result, program, q, output)
     if events is not None:
@@ -75,6 +77,7 @@ def requantize_taps(
     thresholds: ArrayLike | None = None,
     out_format: str | None = "int8",
     clamp: tuple[int, int] | None = None,
+    float_bias: ArrayLike | None = None,
 ) -> tuple[NDArray[Any], dict[str, NDArray[Any]], dict[str, int]]:
     """The result of `requantize`, the value after every stage by its name, and the events.
 
@@ -82,17 +85,15 @@ def requantize_taps(
     it is a float (not yet clamped); zero_add after its register; clamped, what enters the output register. int64 but for floats.
     """
     q = load_requantizer(preset)
-    values, flat, program, output = _prepare(acc, q, multiplier, shift, scale, zero_point, thresholds, out_format, clamp)
+    values, flat, program, output = _prepare(
+        acc, q, multiplier, shift, scale, zero_point, thresholds, out_format, clamp, float_bias
+    )
     result = np.empty(flat.size, dtype=_dtype(output))
     events = _run(flat, result, program, q, output)
-    taps = {}
-    for name, cut in stages(q, program):
+    taps = {"product": float_product(q, program, flat)} if q.prep.is_float else {}
+    for name, cut in stages(q, program, output is not None):
         taps[name] = np.empty(flat.size, np.int64)
-        _run(flat, taps[name], cut, q, output)
-    if q.prep.is_float:
-        dtype = np.float32 if q.prep.kind == "f32" else np.float64
-        real = program.real64[np.arange(flat.size) % program.real64.size].astype(dtype)
-        taps = {"product": (flat.astype(dtype) * real).astype(np.float64), **taps}
+        _run_kernel(flat, taps[name], cut)
     return result.reshape(values.shape), {name: tap.reshape(values.shape) for name, tap in taps.items()}, events
 
 
@@ -106,11 +107,12 @@ def _prepare(
     thresholds: ArrayLike | None,
     out_format: str | None,
     clamp: tuple[int, int] | None,
+    float_bias: ArrayLike | None,
 ) -> tuple[NDArray[Any], NDArray[Any], Program, Narrow | None]:
     """Checked: acc, the flat values that enter the program (counts for thresholds), the program, the output register."""
     values, bounds = _accumulators(acc, q)
     output = _output(q, out_format)
-    given = _arguments(q, values.shape, multiplier, shift, scale, zero_point, out_format)
+    given = _arguments(q, values.shape, multiplier, shift, scale, zero_point, out_format, _bias(q, float_bias, values.shape))
     _check_clamp(q, clamp, output)
     if q.acc_within_shift:
         _check_within_shift(values, given.shift, q)
@@ -119,15 +121,8 @@ def _prepare(
 
 
 def _run(flat: NDArray[Any], result: NDArray[Any], program: Program, q: Requantizer, output: Narrow | None) -> dict[str, int]:
-    """The kernel over all pieces; the events of each register. ValueError where a register with overflow = error overflowed."""
-    from qsim.kernels.requantize import requantize as kernel
-
-    def task(_: slice, part: slice) -> NDArray[np.int64]:
-        counts = np.zeros((len(program.narrows), 3), np.int64)
-        kernel(flat[part], result[part], part.start, *program, counts)
-        return counts
-
-    found = run(task, pieces(1, flat.size, piece=PIECE)) or [np.zeros((len(program.narrows), 3), np.int64)]
+    """The events of each register. ValueError where a register with overflow = error overflowed."""
+    found = _run_kernel(flat, result, program)
     registers = [f"before{i}" for i in range(len(q.before))] + [f"step{i}" for i in range(len(q.steps))]
     names = [*registers, "zero_add", "clamp", "output"]
     kept = {name: k for k, name in enumerate(names) if name in q.registers}
@@ -143,6 +138,18 @@ def _run(flat: NDArray[Any], result: NDArray[Any], program: Program, q: Requanti
                 f" {register.range[0]} to {register.range[1]}: what the hardware does there is undefined (rule Q3)"
             )
     return {name: int(sum(f[k, 0] for f in found)) for name, k in kept.items()}
+
+
+def _run_kernel(flat: NDArray[Any], result: NDArray[Any], program: Program) -> list[NDArray[np.int64]]:
+    """The kernel over all pieces; the counts of each piece, of one piece at least."""
+    from qsim.kernels.requantize import requantize as kernel
+
+    def task(_: slice, part: slice) -> NDArray[np.int64]:
+        counts = np.zeros((len(program.narrows), 3), np.int64)
+        kernel(flat[part], result[part], part.start, *program, counts)
+        return counts
+
+    return run(task, pieces(1, flat.size, piece=PIECE)) or [np.zeros((len(program.narrows), 3), np.int64)]
 
 
 def _accumulators(acc: ArrayLike, q: Requantizer) -> tuple[NDArray[Any], tuple[int, int]]:
