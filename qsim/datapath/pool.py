@@ -54,7 +54,7 @@ def average_pool2d(
         padding: "valid", "same" (the odd line below and right), a number, or (top, bottom, left, right), less than the window.
         layout: "NHWC" or "NCHW".
         rounding: of sum / taps: "half_away" as TFLite and CMSIS-NN, any other rounding of a step (rule Q2), or "tosa": the
-            reciprocal multiply of TOSA AVG_POOL2D, half_up.
+            reciprocal multiply of TOSA AVG_POOL2D, which is half_away for windows of fewer than 16579 taps.
         clamp: activation range (low, high) in output codes, see `activation_range`.
         in_zero_point: subtracted from every code in an image, before the division; TFLite has none, TOSA does.
         out_zero_point: added after the division.
@@ -152,7 +152,10 @@ def _counts(axis: Window) -> NDArray[np.int64]:
 
 
 def _tosa_mean(sums: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.int64]:
-    """TOSA's reciprocal: k = bits of n - 1, multiplier ((2^30 + 1) << k) / n, shift 30 + k, one rounding half_up."""
+    """TOSA's reciprocal: k = bits of n - 1, multiplier ((2^30 + 1) << k) / n, shift 30 + k, one rounding half_up.
+
+    The multiplier is above 2^(30 + k) / n, so that a tie of either sign goes away from zero.
+    """
     k = np.frexp((counts - 1).astype(np.float64))[1].astype(np.int64)  # exact: n - 1 is below 2^53
     multiplier, shift = ((np.int64((1 << 30) + 1)) << k) // counts, 30 + k
     means: NDArray[np.int64] = (sums * multiplier + (np.int64(1) << (shift - 1))) >> shift
