@@ -25,6 +25,8 @@ from qsim.spec.format import Format
 from qsim.spec.int_accumulator import IntAccumulator
 from qsim.spec.number import FLOAT32, Scale
 
+NONE = -1000  # the largest exponent of no term: below every other one
+
 
 @dataclass(frozen=True)
 class Row:
@@ -197,7 +199,7 @@ def block_scale(row: Row, k: int) -> tuple[int, int, Real]:
             continue
         v = s.value(codes[k // _group(s)])
         if isinstance(v, str):
-            return 0, 0, "nan"
+            return int(s.kind == "exponent"), 0, "nan"
         if s.kind == "exponent":
             return 1, floor_log2(v), v
         if s.kind == "uint":
@@ -276,7 +278,7 @@ def _step(group: list[Term], c: int | None, unit: FloatAccumulator, taps: dict[s
     found = [(t.value, t.exponent) for t in group] + addend
     special = sum_of_specials([v for v, _ in found], unit.nan)
     aligned = [0] * len(found)
-    E = max([e for v, e in found if v != 0 and isinstance(v, Fraction)], default=-1000)
+    E = max([e for v, e in found if v != 0 and isinstance(v, Fraction)], default=NONE)
     E = E if unit.min_exponent is None else max(E, unit.min_exponent)
     if special is not None:
         total = special
@@ -290,7 +292,7 @@ def _step(group: list[Term], c: int | None, unit: FloatAccumulator, taps: dict[s
         minus = int(unit.signed_zero and all(v < 0 for v in values[: len(group)]) and (c is None or c >> 31 == 1))
         total = rounded(exact, minus, result, mode, unit)
     if unit.fraction is not None:
-        taps["largest_exponents"].append(0 if special is not None else E)
+        taps["largest_exponents"].append(0 if special is not None or E == NONE else E)
         taps["aligned"] += aligned[: len(group)]
         taps["aligned_c"] += aligned[len(group) :]
     if not late:

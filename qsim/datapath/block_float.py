@@ -1,0 +1,171 @@
+"""Block sums, or products of elements, in a float accumulator (rules A2, A3)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from qsim.codec.threads import pieces, run
+from qsim.datapath.block_integer import block_taps, dot_taps, first_overflow, joined, lower, piece, register_events
+from qsim.datapath.block_planes import Planes, element_planes, plain_classes, sum_planes
+from qsim.datapath.block_problem import NARROWEST, TILE, Array, Found, Ints, Problem, check_sums
+from qsim.datapath.dot import lower as lower_unit
+from qsim.spec.error import SpecError
+
+if TYPE_CHECKING:
+    from qsim.kernels.block_dot import Scaling
+    from qsim.kernels.block_steps import Steps, Trace
+    from qsim.kernels.float_sum import DotParams
+    from qsim.kernels.int_dot import Sum
+
+LOWEST_EXPONENT = -320  # of a bit of a term: kernels/wide_sum.py
+SMALL = 1 << 18  # products of a piece
+
+
+def steps_of(problem: Problem, largest: int, pair: bool) -> tuple[Steps, DotParams, DotParams, Ints]:
+    """The float accumulator in the kernels' integers; `pair`: block sums stand in two words."""
+    from qsim.kernels.block_steps import Steps
+    from qsim.kernels.rounding import addends
+
+    acc, unit = problem.acc, problem.acc.unit
+    assert unit is not None
+    name = unit.operands[0][0]
+    p, p32 = lower_unit(unit, (name, name), None, "float32")
+    F, fraction = unit.fraction or 0, problem.fraction
+    up = max(F - fraction, 0)
+    bits = max(largest.bit_length() + up, F + largest.bit_length() - fraction, F + 2) + acc.nfma.bit_length() + 1
+    wide = pair or unit.fraction is None or bits > NARROWEST + 1
+    steps = Steps(
+        nfma=acc.nfma,
+        every=acc.promoted_terms(problem.block),
+        fraction=fraction,
+        wide=wide,
+        up=0 if wide else up,
+        base=max(fraction - F, 0),
+        up_c=max(F - 23, 0),
+        base_c=max(23 - F, 0),
+    )
+    return steps, p, p32, addends(unit.out_rounding)
+
+
+def float_sums(problem: Problem, *, tapped: bool) -> Found:
+    """Block sums as terms of a float accumulator."""
+    from qsim.kernels.block_float import sum_float_blocks
+    from qsim.kernels.rounding import addends
+
+    planes = sum_planes(problem.a, problem.w, problem.block, problem.length)
+    largest = check_sums(problem, planes.largest, planes.wide)
+    (r, c), (M, N), T = lower(problem), problem.shape, problem.terms
+    s, p, p32, add = steps_of(problem, largest, planes.wide)
+    even, total = addends("half_even"), np.empty((M, N), np.uint32)
+    taps, trace = dot_taps((M, N), T, 5, tapped), trace_of(problem, s, (M, N), tapped)
+
+    def task(rows: slice, columns: slice) -> Ints:
+        shape = rows.stop - rows.start, columns.stop - columns.start
+        out, events = np.empty(shape, np.uint32), np.zeros((len(r.narrows), 3), np.int64)
+        parts, part = dot_taps(shape, T, 5, tapped), trace_of(problem, s, shape, tapped)
+        addend = np.ascontiguousarray(problem.c[rows, columns])
+        sum_float_blocks(
+            planes.operands(rows), planes.special(rows), r, c, p, s, p32, add, even, planes.like, columns.start, addend, out,
+            events, *parts, part,
+        )  # fmt: skip
+        _keep(rows, columns, [(total, out), *zip(taps, parts, strict=True), *zip(trace, part, strict=True)], tapped)
+        return events
+
+    work = pieces(M, N, TILE // 4, max(SMALL // max(problem.products, 1), TILE // 4))
+    counts = run(task, work)
+    _refuse_dot(problem, planes, r, c, counts, work)
+    exposed: dict[str, Array] = {}
+    if tapped:
+        dots, low, scales, terms, terms_low = taps
+        exposed = block_taps(problem, planes, c, dots, low, scales)
+        exposed["terms"] = joined(terms, 16, terms_low) if s.wide else terms
+        exposed |= _float_taps(problem, s, trace, total)
+    return total, exposed, register_events(problem, counts)
+
+
+def float_products(problem: Problem, *, tapped: bool) -> Found:
+    """Products of elements as terms of a float accumulator."""
+    from qsim.kernels.block_float import sum_float_products
+    from qsim.kernels.rounding import addends
+
+    (x, ex), (w, ew) = (element_planes(rows, problem.block) for rows in (problem.a, problem.w))
+    largest = problem.a.largest * problem.w.largest * problem.a.scale_largest * problem.w.scale_largest
+    if largest >= 1 << NARROWEST:
+        raise SpecError(f"a scaled product may reach {largest}; allowed: below 2^{NARROWEST} (rule A2)")
+    lowest = int(ex.min(initial=0)) + int(ew.min(initial=0)) - problem.fraction
+    if lowest < LOWEST_EXPONENT:
+        raise SpecError(f"the last bit of a product is 2^{lowest}; allowed: 2^{LOWEST_EXPONENT} and above (rule A2)")
+    (M, N), T = problem.shape, problem.terms
+    s, p, p32, add = steps_of(problem, largest, False)
+    even, total = addends("half_even"), np.empty((M, N), np.uint32)
+    taps, trace = dot_taps((M, N), T, 2, tapped), trace_of(problem, s, (M, N), tapped)
+    cx, cw = problem.a.classes, problem.w.classes
+    if cx.size or cw.size:
+        cx, cw = plain_classes(problem.a), plain_classes(problem.w)
+
+    def task(rows: slice, columns: slice) -> None:
+        shape = rows.stop - rows.start, columns.stop - columns.start
+        out, parts, part = np.empty(shape, np.uint32), dot_taps(shape, T, 2, tapped), trace_of(problem, s, shape, tapped)
+        addend = np.ascontiguousarray(problem.c[rows, columns])
+        special = cx[rows], cw[columns]
+        sum_float_products(x[rows], ex[rows], w[columns], ew[columns], special, p, s, p32, add, even, addend, out, *parts, part)
+        _keep(rows, columns, [(total, out), *zip(taps, parts, strict=True), *zip(trace, part, strict=True)], tapped)
+
+    run(task, pieces(M, N, piece=max(SMALL // max(problem.products, 1), 1)))
+    exposed: dict[str, Array] = {}
+    if tapped:
+        exposed = {"terms": taps[0], "exponents": taps[1]} | _float_taps(problem, s, trace, total)
+    return total, exposed, {}
+
+
+def trace_of(problem: Problem, s: Steps, shape: tuple[int, int], tapped: bool) -> Trace:
+    """Arrays of the values inside the float accumulator, (1, 1, 0) unless tapped."""
+    from qsim.kernels.block_steps import Trace
+
+    T, unit = problem.terms, problem.acc.unit
+    assert unit is not None
+    chains = [min(s.every, T - t) for t in range(0, T, s.every)] if s.every else [T] * (T > 0)
+    steps = [-(-terms // s.nfma) for terms in chains]
+    sums = sum(2 * n - 1 for n in steps) if unit.order == "pairwise" else sum(steps)
+    cut = unit.fraction is not None
+    wide = T if s.wide and cut else 0
+    sizes = (sum(steps) * cut, T * cut, wide, wide, sum(steps) * cut, sums, len(chains) if s.every else 0)
+    return Trace(*(np.zeros((*shape, size) if tapped else (1, 1, 0), np.int64) for size in sizes))
+
+
+def _keep(rows: slice, columns: slice, pairs: list[tuple[Array, Array]], tapped: bool) -> None:
+    """Write the results of a piece, the first pair, and its taps where they belong."""
+    for whole, part in pairs if tapped else pairs[:1]:
+        whole[rows, columns] = part
+
+
+def _float_taps(problem: Problem, s: Steps, trace: Trace, total: Array) -> dict[str, Array]:
+    """Taps of the float accumulator by name."""
+    unit = problem.acc.unit
+    assert unit is not None
+    taps: dict[str, Array] = {}
+    if unit.fraction is not None:
+        taps["largest_exponents"] = trace.largest
+        taps["aligned"] = joined(trace.high, trace.up, trace.aligned) if s.wide else trace.aligned
+        if unit.c == "aligned":
+            taps["aligned_c"] = trace.aligned_c
+    taps["partial_sums"] = trace.sums.astype(np.uint32).view(np.float32)
+    if s.every:
+        taps["promoted"] = trace.promoted.astype(np.uint32).view(np.float32)
+    return taps | {"accumulator": total.view(np.float32)}
+
+
+def _refuse_dot(
+    problem: Problem, planes: Planes, r: Sum, c: Scaling, counts: list[Ints], work: list[tuple[slice, slice]]
+) -> None:
+    """Raise the error of the register `dot`."""
+    dot = problem.acc.dot
+    if dot is None or dot.overflow != "error":
+        return
+    for (rows, columns), count in zip(work, counts, strict=True):
+        if count[0, 0]:  # the integer kernel names the output
+            first, *_ = piece(planes, r, c, rows, columns, False)
+            m, n = divmod(int(first), columns.stop - columns.start)
+            raise first_overflow(problem, planes, r, c, rows.start + m, columns.start + n)
