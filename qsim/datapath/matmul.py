@@ -12,6 +12,7 @@ from qsim.codec.qtensor import QTensor
 from qsim.datapath.datapaths import load_datapath
 from qsim.datapath.multiplier import effective_scale
 from qsim.datapath.operands import Operand, check_axis, check_format, integer_operand, shape_of
+from qsim.spec.block_accumulator import BlockAccumulator
 from qsim.spec.datapath import Datapath
 from qsim.spec.float_accumulator import FloatAccumulator
 from qsim.spec.int_accumulator import IntAccumulator
@@ -19,6 +20,8 @@ from qsim.spec.requantizer import Requantizer
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
+
+    from qsim.datapath.block_matmul import BlockSums
 
 #: Rows of (activation row, weight column) pairs that a float accumulator gets at once, in elements.
 PAIRS = 1 << 22
@@ -322,5 +325,39 @@ def block_product(
     events: dict[str, int] | None,
     transposed: bool,
 ) -> NDArray[Any]:
-    """Products of block formats (rule A2)."""
-    raise NotImplementedError
+    """Products of block formats (rule A2); the accumulator itself is requantized where the datapath says so."""
+    from qsim.datapath.block_matmul import block_matmul, block_sums
+
+    x, y, acc = block_operands(a, w, datapath)
+    if datapath.requantizer is None:
+        refuse_output(output, datapath)
+        return block_matmul(x, y, acc, w_rows=transposed, c=bias, events=events)
+    refuse_block_bias(bias, datapath)
+    sums = block_sums(x, y, acc, w_rows=transposed, events=events)
+    return finish(sums.sums, datapath, block_scales(sums), None, output, events)
+
+
+def block_operands(a: object, w: object, datapath: Datapath) -> tuple[QTensor, QTensor, BlockAccumulator]:
+    """QTensors of the datapath's formats."""
+    acc = datapath.accumulator
+    assert isinstance(acc, BlockAccumulator)
+    for x, fmt, side in ((a, datapath.activation, "activation"), (w, datapath.weight, "weight")):
+        if not isinstance(x, QTensor):
+            kind = type(x).__name__
+            raise ValueError(f"{side} is of type {kind}; allowed for {datapath.name}: a QTensor of {fmt.name if fmt else ''}")
+        check_format(x, fmt, datapath, side)
+    assert isinstance(a, QTensor)
+    assert isinstance(w, QTensor)
+    return a, w, acc
+
+
+def block_scales(sums: BlockSums) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """What the integer accumulator's unit stands for: one scale of the activation, one or one a column of the weight."""
+    si = np.unique(sums.a_scale.astype(np.float64))
+    return np.ldexp(si.reshape(()) if si.size == 1 else si, sums.exponent), sums.w_scale.astype(np.float64)
+
+
+def refuse_block_bias(bias: ArrayLike | None, datapath: Datapath) -> None:
+    """ValueError for a bias of an integer block accumulator."""
+    if bias is not None:
+        raise ValueError(f"bias: the integer block sums of {datapath.name} take none; allowed: with into = 'float' (rule A2)")

@@ -10,9 +10,12 @@ from qsim.datapath.datapaths import load_datapath
 from qsim.datapath.matmul import (
     Output,
     addend,
+    block_operands,
+    block_scales,
     float_operand,
     float_pairs,
     operands,
+    refuse_block_bias,
     refuse_output,
     refuse_zero_points,
     requantizer_arguments,
@@ -81,7 +84,7 @@ def trace(
     if isinstance(datapath.accumulator, FloatAccumulator):
         refuse_output(output, datapath)
         return _float_trace(a, w, datapath, datapath.accumulator, bias, transposed)
-    raise NotImplementedError
+    return _block_trace(a, w, datapath, bias, output, transposed)
 
 
 def _integer_trace(
@@ -123,6 +126,20 @@ def requantized(
         taps | {f"requantizer.{name}": value for name, value in more.items()},
         events | {f"requantizer.{name}": n for name, n in counts.items()},
     )
+
+
+def _block_trace(a: object, w: object, datapath: Datapath, bias: ArrayLike | None, output: Output, transposed: bool) -> Trace:
+    from qsim.datapath.block_matmul import block_matmul_taps, block_sums
+
+    x, y, acc = block_operands(a, w, datapath)
+    if datapath.requantizer is not None:
+        refuse_block_bias(bias, datapath)
+    result, taps, events = block_matmul_taps(x, y, acc, w_rows=transposed, c=bias)
+    if datapath.requantizer is None:
+        refuse_output(output, datapath)
+        return Trace(result, taps, events)
+    sums = block_sums(x, y, acc, w_rows=transposed)
+    return requantized(sums.sums, taps, events, datapath, block_scales(sums), None, output)
 
 
 def _float_trace(
