@@ -1,17 +1,16 @@
-"""`qsim explore`: tensors, or the embedded network, across formats."""
+"""`qsim explore`: tensors, or the embedded network, across formats or datapaths."""
 
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from qsim.cli.common import print_json, print_table, refuse_overwrite, written
+from qsim.cli.common import refuse_overwrite
 from qsim.cli.encode import parse_granularity
+from qsim.cli.explore_report import Report, check_sort, progress, sorted_rows, write_report
 from qsim.spec import format_names, load_format
 from qsim.spec.format import GRANULAR
 
@@ -20,13 +19,11 @@ if TYPE_CHECKING:
     from qsim.explore.tensors import Tensor
     from qsim.spec import Format
 
-#: Columns of names; numbers stand on the right.
-LEFT = ("file", "tensor", "shape", "seen as", "format", "note")
-NOTE_WIDTH = 60
+TENSOR_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.command()
-@click.argument("files", metavar="[FILE...]", nargs=-1, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("files", metavar="[FILE...]", nargs=-1, type=TENSOR_FILE)
 @click.option(
     "--format",
     "names",
@@ -38,6 +35,20 @@ NOTE_WIDTH = 60
 @click.option("--granularity", help="tensor, channel or a group size: where one float scale reaches (formats with one).")
 @click.option("--convention", help="Options as a real stack sets them; without --format only the formats that it covers.")
 @click.option(
+    "--datapath",
+    "datapaths",
+    multiple=True,
+    metavar="NAME",
+    help="Compare datapaths instead of formats: catalogue name or .toml path; may be repeated.",
+)
+@click.option("--weights", type=TENSOR_FILE, metavar="FILE", help="With --datapath: weights (N, K), or of convolutions.")
+@click.option("--activations", type=TENSOR_FILE, metavar="FILE", help="With --datapath: activations (M, K) by the same names.")
+@click.option(
+    "--x-range",
+    type=click.Choice(("format", "data")),
+    help="With --datapath: safe bits hold for any activation of the format (default), or for those between the extremes given.",
+)
+@click.option(
     "--sort", "sort_key", metavar="COLUMN", help="Best first by a column of the JSON rows: sqnr, top1, effective_bits..."
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON document instead of a table.")
@@ -48,6 +59,10 @@ def command(
     axis: int | None,
     granularity: str | None,
     convention: str | None,
+    datapaths: tuple[str, ...],
+    weights: Path | None,
+    activations: Path | None,
+    x_range: str | None,
     sort_key: str | None,
     as_json: bool,
     csv_path: Path | None,
@@ -61,22 +76,53 @@ def command(
     is. Files are memory-mapped and tensors read one at a time. A tensor that a format refuses (NaN, for example) has the
     reason in its row. In JSON and CSV infinities stand as the text inf.
 
+    With --datapath: layers across datapaths (`qsim list datapaths`), floats encoded in their operand formats, the product
+    as the accumulator sums it. SQNR of the output, and of the same codes summed exactly; how often each register changed
+    a value; the accumulator that could not overflow. Without --weights and --activations: the embedded network's layers.
+
     \b
     Example:
       qsim explore
       qsim explore --format int8 --format mx9 --granularity channel
       qsim explore model.safetensors --format mxfp4 --format nvfp4 --sort sqnr
       qsim explore weights.npz --format my_format.toml --csv rows.csv
+      qsim explore --datapath int8_saturate16 --datapath int8_saturate24
+      qsim explore --weights w.safetensors --activations x.npz --datapath my_npu.toml
     """  # noqa: D301
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy loads: the products are small, more threads only spin
-    from qsim.explore.sweep import FILE_COLUMNS, NETWORK_COLUMNS, Settings, choose_formats
-    from qsim.explore.table import FILE_TABLE, NETWORK_TABLE, csv_text, json_rows, sort_rows, table_cells
-
     if csv_path is not None:
-        refuse_overwrite(csv_path, *files)
+        refuse_overwrite(csv_path, *files, *(path for path in (weights, activations) if path is not None))
+    if datapaths:
+        apart = {"FILE": files, "--format": names, "--axis": axis, "--granularity": granularity, "--convention": convention}
+        refuse(apart, "with --datapath: the formats and their axes are the datapath's")
+        found = datapath_report(datapaths, weights, activations, x_range or "format", sort_key)
+    else:
+        refuse({"--weights": weights, "--activations": activations, "--x-range": x_range}, "without --datapath NAME")
+        found = format_report(files, names, axis, granularity, convention, sort_key)
+    write_report(found, as_json, csv_path)
+
+
+def refuse(options: dict[str, Any], why: str) -> None:
+    """ValueError for options given where they do not apply."""
+    given = [name for name, value in options.items() if value is not None and value != ()]
+    if given:
+        raise ValueError(f"{', '.join(given)} {why}; allowed: none of them there")
+
+
+def format_report(
+    files: tuple[Path, ...],
+    names: tuple[str, ...],
+    axis: int | None,
+    granularity: str | None,
+    convention: str | None,
+    sort_key: str | None,
+) -> Report:
+    """Tensors of files, or the embedded network, across formats."""
+    from qsim.explore.sweep import FILE_COLUMNS, NETWORK_COLUMNS, Settings, choose_formats
+    from qsim.explore.table import FILE_TABLE, NETWORK_TABLE
+
     columns = FILE_COLUMNS if files else NETWORK_COLUMNS
-    if sort_key is not None and sort_key not in columns:
-        raise ValueError(f"--sort {sort_key}: allowed: {', '.join(columns)}")
+    check_sort(sort_key, columns)
     if axis is not None and not files:
         raise ValueError("--axis applies to the tensors of files; the network's blocks run along the reduction axis")
     settings = Settings(parse_granularity(granularity), convention)
@@ -89,24 +135,43 @@ def command(
         for fmt in formats:
             convention_options(convention, fmt)  # its error says which formats it covers
 
-    found = file_rows(files, formats, settings, axis) if files else embedded_rows(formats, settings)
-    rows = found if sort_key is None else sort_rows(found, sort_key)
-    if csv_path is not None:
-        with written(csv_path) as (file,):
-            file.write(csv_text(rows, columns).encode())
-    if as_json:
-        print_json(json_rows(rows))
-        return
-    headers, cells = table_cells(rows, FILE_TABLE if files else NETWORK_TABLE)
-    if len(files) > 1:
-        headers, cells = ["file", *headers], [[row["file"], *line] for row, line in zip(rows, cells, strict=True)]
-    if rows:
-        widths = [NOTE_WIDTH if h == "note" else None for h in headers]
-        print_table(cells, headers, colalign=["left" if h in LEFT else "right" for h in headers], maxcolwidths=widths)
-    else:
-        click.echo("no tensors")
     if not files:
-        click.echo(network_note())
+        return Report(sorted_rows(embedded_rows(formats, settings), sort_key), columns, NETWORK_TABLE, network_note())
+    file_column = (("file", "file", str),) if len(files) > 1 else ()
+    return Report(sorted_rows(file_rows(files, formats, settings, axis), sort_key), columns, (*file_column, *FILE_TABLE))
+
+
+def datapath_report(
+    names: tuple[str, ...], weights: Path | None, activations: Path | None, x_range: str, sort_key: str | None
+) -> Report:
+    """Layers of two files, or of the embedded network, across datapaths."""
+    from qsim.datapath.datapaths import load_datapath
+    from qsim.explore.datapath_sweep import DATAPATH_COLUMNS, datapath_rows, file_layers, network_layers, row_count
+    from qsim.explore.network import load_network
+    from qsim.explore.table import DATAPATH_TABLE
+
+    check_sort(sort_key, DATAPATH_COLUMNS)
+    if (weights is None) != (activations is None):
+        given, missing = ("--weights", "--activations") if activations is None else ("--activations", "--weights")
+        raise ValueError(f"{given} without {missing}; allowed: both, or neither (the embedded network)")
+    datapaths = [load_datapath(name) for name in dict.fromkeys(names)]
+    paired = file_layers(weights, activations) if weights is not None and activations is not None else None
+    layers = network_layers(load_network()) if paired is None else paired
+    rows = list(progress(datapath_rows(layers, datapaths, x_range), row_count(layers, datapaths), "datapath"))
+    return Report(sorted_rows(rows, sort_key), DATAPATH_COLUMNS, DATAPATH_TABLE, datapath_note(weights, x_range))
+
+
+def datapath_note(weights: Path | None, x_range: str) -> str:
+    """What the numbers of the datapaths' table are."""
+    from qsim.explore.sweep import ACTIVATION_IMAGES
+
+    where = f"Embedded network, {ACTIVATION_IMAGES} held-out 8x8 digits. " if weights is None else ""
+    which = "any activation of the format" if x_range == "format" else "any activation between the lowest and highest given"
+    return (
+        f"\n{where}SQNR: accumulators against the product of the original floats; exact sum: the same codes with an\n"
+        "accumulator that cannot overflow, what the formats alone cost. Nothing is requantized, there is no bias.\n"
+        f"Safe bits: the narrowest accumulator that {which} cannot overflow, with these weights."
+    )
 
 
 def check_convention(name: str | None) -> None:
@@ -164,13 +229,3 @@ def network_note() -> str:
         f"{len(network.images)} held-out 8x8 digits. Weights and layer inputs are in the format, not retrained; blocks run\n"
         "along the reduction axis, scales are chosen from the data, products are summed exactly, biases are float32."
     )
-
-
-def progress(rows: Iterable[Row], total: int) -> Iterator[Row]:
-    """The rows, with a progress bar after a second of work where stderr is a terminal."""
-    if not sys.stderr.isatty():
-        yield from rows
-        return
-    from tqdm import tqdm
-
-    yield from tqdm(rows, total=total, delay=1, leave=False, unit="format")

@@ -20,7 +20,7 @@ def _text(value: Any) -> str:
 
 
 def _decibel(value: float) -> str:
-    return f"{value:.2f}"
+    return f"{value:z.2f}"
 
 
 def _percent(value: float) -> str:
@@ -65,14 +65,14 @@ DATAPATH_TABLE: tuple[Column, ...] = (
     ("k", "K", str),
     ("datapath", "datapath", str),
     ("accumulator_bits", "bits", str),
-    ("output_sqnr", "SQNR dB", _decibel),
-    ("format_sqnr", "exact sum dB", _decibel),
-    ("accumulator_cost", "cost dB", _decibel),
-    *((key, f"{name.replace('_', ' ')} overflows", str) for name, key in EVENTS.items()),
-    ("overflow_share", "of all adds", _percent),
-    ("changed_outputs", "outputs changed", _percent),
-    ("safe_bits_any_order", "safe bits, any order", str),
-    ("safe_bits_given_order", "safe bits", str),
+    ("output_sqnr", "SQNR\ndB", _decibel),
+    ("format_sqnr", "exact\nsum dB", _decibel),
+    ("accumulator_cost", "cost\ndB", _decibel),
+    *((key, f"{name.replace('_', ' ')}\noverflows", str) for name, key in EVENTS.items()),
+    ("overflow_share", "of all\nadds", _percent),
+    ("changed_outputs", "outputs\nchanged", _percent),
+    ("safe_bits_any_order", "safe bits,\nany order", str),
+    ("safe_bits_given_order", "safe bits,\nthis order", str),
     ("error", "note", str),
 )
 
