@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from qsim.spec.block_accumulator import BlockAccumulator
@@ -85,6 +85,13 @@ class Datapath:
         if fmt is None:
             return -(1 << (MAX_INTEGER_BITS - 1)), (1 << MAX_INTEGER_BITS) - 1
         return fmt.element.qmin, fmt.element.qmax
+
+    def operand_format(self, side: str) -> Format:
+        """The format of an operand, `activation` or `weight`, in the datapath's layout; SpecError where it has none."""
+        fmt = self.activation if side == "activation" else self.weight
+        if fmt is None:
+            raise SpecError(f"{self.name} takes any integers: its words have no width; allowed: a datapath with formats")
+        return fmt if self.layout is None else replace(fmt, layout=self.layout)
 
     def check_lanes(self) -> None:
         """SpecError where a sum of lanes could leave int64."""
