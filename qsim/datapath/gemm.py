@@ -15,6 +15,7 @@ INT32_LIMIT, INT64_LIMIT = 1 << 31, 1 << 63
 #: A float type, the integer up to which it holds all integers, and the K below which the next one, or splitting, is faster.
 FLOATS = ((np.float32, 1 << 24, 32), (np.float64, 1 << 53, 8))
 SHORTEST = 32  # the same for products of bytes
+PACKED = 1 << 18  # words that a thread packs at once: packing less takes no longer than waking a thread
 BLOCK = 1 << 18  # elements of the rows that are converted at once: fewer fresh pages, which cost more than the conversion
 
 
@@ -151,19 +152,18 @@ def _dot_products(a: _Bytes, w: _Bytes) -> NDArray[np.int32]:
     p, q = a.base, w.base + 128
     packed, sums = _packed(w, words)
     column_terms = (p * (sums + np.int64(k * q))).astype(np.int32)
-    row_terms = np.zeros(m, np.int32)
     u = np.zeros((-(-m // kernels.ROWS) * kernels.ROWS, 4 * words), np.uint8)
+    row_terms = np.zeros(u.shape[0], np.int32)
     u_words = u.view(np.int32)
     out = np.empty((m, n), np.int32)
 
-    def task(rows: slice, panels: slice) -> None:
+    def task(_: slice, rows: slice) -> None:
         np.bitwise_xor(a.codes[rows], np.uint8(a.flip), out=u[rows, :k])
         if q:
             row_terms[rows] = (q * u[rows].sum(axis=1, dtype=np.int64)).astype(np.int32)
-        kernels.multiply(u_words, packed, row_terms, column_terms, out, rows.start, rows.stop, panels.start, panels.stop)
+        kernels.multiply(u_words, packed, row_terms, column_terms, out, rows.start, rows.stop)
 
-    share = _share(m, kernels.ROWS)
-    run(task, [(slice(i, min(i + share, m)), slice(0, packed.shape[0])) for i in range(0, m, share)])
+    run(task, pieces(1, m, kernels.ROWS, _share(m, kernels.ROWS)))
     return out
 
 
@@ -183,14 +183,14 @@ def _packed(w: _Bytes, words: int) -> tuple[NDArray[np.int32], NDArray[np.int32]
     def task(_: slice, part: slice) -> None:
         pack(source, flip, packed, sums, part.start, part.stop)
 
-    run(task, pieces(1, panels, piece=_share(panels, 1)))
+    run(task, pieces(1, panels, piece=max(PACKED // (words * kernels.COLUMNS), 1)))
     return packed, sums
 
 
 def _share(n: int, unit: int) -> int:
-    """Elements of a piece: as many equal pieces for every thread, multiples of unit, of at most about 32 units."""
+    """Elements of a piece: the same number of equal pieces for every thread, multiples of unit, of 32 units or more."""
     units = -(-n // unit)
-    count = num_threads() * max(1, units // (16 * num_threads()))
+    count = num_threads() * max(1, units // (32 * num_threads()))
     return max(-(-units // count), 1) * unit
 
 

@@ -74,17 +74,19 @@ def add_bytes16(typingctx, packed, offset, sums, column):
 
 
 @intrinsic
-def add_tile(typingctx, a, row, stride, packed, panel, words, start, corner, start_stride, out, place, out_stride):
-    """A tile of ROWS x COLUMNS sums from `start`, plus the products of `words` words, to `out`."""
-    sig = types.int64(a, row, stride, packed, panel, words, start, corner, start_stride, out, place, out_stride)
+def add_tile(typingctx, a, row, stride, packed, panel, words, terms, term, start, corner, start_stride, out, place, out_stride):
+    """ROWS x COLUMNS sums from `start`, plus each row's term, plus the products of `words` words, to `out`."""
+    sig = types.int64(a, row, stride, packed, panel, words, terms, term, start, corner, start_stride, out, place, out_stride)
 
     def codegen(context, b, signature, args):
         at = lambda i, o: address(context, b, signature.args[i], args[i], o)  # noqa: E731
         constant = lambda i: ir.Constant(I64, i)  # noqa: E731
-        _, row, stride, _, panel, words, _, corner, start_stride, _, place, out_stride = args
+        _, row, stride, _, panel, words, _, term, _, corner, start_stride, _, place, out_stride = args
         lanes = [(i, j) for i in range(ROWS) for j in range(VECTORS)]
         cell = lambda corner, stride, i, j: b.add(corner, b.add(b.mul(stride, constant(i)), constant(N * j)))  # noqa: E731
-        sums = {(i, j): cgutils.alloca_once_value(b, load(b, at(6, cell(corner, start_stride, i, j)), I32).v) for i, j in lanes}
+        row_terms = [splat(b, b.load(at(6, b.add(term, constant(i))))) for i in range(ROWS)]
+        first = {(i, j): load(b, at(8, cell(corner, start_stride, i, j)), I32) + row_terms[i] for i, j in lanes}
+        sums = {lane: cgutils.alloca_once_value(b, value.v) for lane, value in first.items()}
         with cgutils.for_range(b, words) as loop:
             step = b.add(panel, b.mul(loop.index, constant(COLUMNS)))
             columns = [load(b, at(3, b.add(step, constant(N * j))), I32) for j in range(VECTORS)]
@@ -93,7 +95,7 @@ def add_tile(typingctx, a, row, stride, packed, panel, words, start, corner, sta
                 for j in range(VECTORS):
                     b.store(_dot(Lanes(b, b.load(sums[i, j])), word, columns[j]).v, sums[i, j])
         for i, j in lanes:
-            store(Lanes(b, b.load(sums[i, j])), at(9, cell(place, out_stride, i, j)))
+            store(Lanes(b, b.load(sums[i, j])), at(11, cell(place, out_stride, i, j)))
         return ir.Constant(I64, 0)
 
     return sig, codegen
@@ -131,32 +133,33 @@ def pack_columns(w, flip, packed, sums, first, last):
 
 
 @kernel
-def multiply(a, packed, row_terms, column_terms, out, first, last, panels, end):
-    """Rows first to last, panels `panels` to `end` of out = a * w + row_terms + column_terms.
+def multiply(a, packed, row_terms, column_terms, out, first, last):
+    """Rows first to last of out = a * w + row_terms + column_terms.
 
-    a: words, int32 (rows, words), filled up with rows to a multiple of ROWS, as `first` is one. A panel is read once from memory,
-    then by all rows from the cache; sums of a first pass start in `tile`, which stays in the L1 cache, as out would not.
+    a: words, int32 (rows, words), filled up with rows to a multiple of ROWS, as row_terms are and `first` is one; column_terms:
+    filled up to whole panels. A panel is read once from memory, then by all rows from the cache.
     """
     words, width = packed.shape[1], out.shape[1]
-    tile = np.zeros((ROWS, COLUMNS), np.int32)
+    start, edge = np.empty((ROWS, COLUMNS), np.int32), np.empty((ROWS, COLUMNS), np.int32)
+    none = np.zeros(ROWS, np.int32)
     for k in range(0, words, WORDS):
         count = min(WORDS, words - k)
-        for p in range(panels, end):
+        for p in range(packed.shape[0]):
             left, panel = p * COLUMNS, (p * words + k) * COLUMNS
             columns = min(COLUMNS, width - left)
+            for i in range(ROWS):
+                start[i] = column_terms[left : left + COLUMNS]
             for top in range(first, last, ROWS):
                 rows, row, place = min(ROWS, last - top), top * words + k, top * width + left
-                whole = rows == ROWS and columns == COLUMNS
+                if rows == ROWS and columns == COLUMNS:
+                    if k == 0:
+                        add_tile(a, row, words, packed, panel, count, row_terms, top, start, 0, COLUMNS, out, place, width)
+                    else:
+                        add_tile(a, row, words, packed, panel, count, none, 0, out, place, width, out, place, width)
+                    continue
                 if k == 0:
-                    for i in range(rows):
-                        for j in range(columns):
-                            tile[i, j] = row_terms[top + i] + column_terms[left + j]
-                elif not whole:
-                    tile[:rows, :columns] = out[top : top + rows, left : left + columns]
-                if not whole:
-                    add_tile(a, row, words, packed, panel, count, tile, 0, COLUMNS, tile, 0, COLUMNS)
-                    out[top : top + rows, left : left + columns] = tile[:rows, :columns]
-                elif k == 0:
-                    add_tile(a, row, words, packed, panel, count, tile, 0, COLUMNS, out, place, width)
+                    add_tile(a, row, words, packed, panel, count, row_terms, top, start, 0, COLUMNS, edge, 0, COLUMNS)
                 else:
-                    add_tile(a, row, words, packed, panel, count, out, place, width, out, place, width)
+                    edge[:rows, :columns] = out[top : top + rows, left : left + columns]
+                    add_tile(a, row, words, packed, panel, count, none, 0, edge, 0, COLUMNS, edge, 0, COLUMNS)
+                out[top : top + rows, left : left + columns] = edge[:rows, :columns]
