@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from qsim.codec.encode import encode
 from qsim.codec.qtensor import QTensor
 from qsim.datapath.matmul import linear
+from qsim.datapath.operands import Operand as IntegerOperand
 from qsim.datapath.operands import integer_operand
 from qsim.explore.metrics import metrics
 from qsim.explore.network import Network, layer_operands
@@ -26,6 +27,9 @@ from qsim.spec.format import GRANULAR
 from qsim.spec.int_accumulator import IntAccumulator
 from qsim.spec.requantizer import Interval
 
+if TYPE_CHECKING:
+    from qsim.spec.safe_bits import SafeBits
+
 Array = NDArray[Any]
 Operand = Array | QTensor
 
@@ -34,7 +38,8 @@ REGISTERS = ("product", "lane", "dot", "scale", "term", "accumulator", "spill", 
 EVENTS = {name: f"{name}_overflows" for name in REGISTERS}
 DATAPATH_COLUMNS = (
     "layer", "m", "n", "k", "datapath", "accumulator_bits", "output_sqnr", "format_sqnr", "accumulator_cost", *EVENTS.values(),
-    "overflow_share", "changed_outputs", "x_low", "x_high", "safe_bits_any_order", "safe_bits_given_order", "error",
+    "overflow_share", "changed_outputs", "x_low", "x_high", "safe_bits_any_order", "safe_bits_given_order", "safe_bits_spill",
+    "error",
 )  # fmt: skip
 RANGES = ("format", "data")
 #: A register that no sum of these operands leaves: the exact sum.
@@ -201,15 +206,32 @@ def safe_columns(a: Operand, b: Operand, datapath: Datapath, x_range: str) -> Ro
     The range is the format's (of integers without a format: their type's), or that of the data; without the zero point.
     """
     x, w = integer_operand(a, datapath, "activation", 0), integer_operand(b, datapath, "weight", 0, transposed=True)
-    low, high = interval(x.values, datapath, x_range)
-    low, high = low - int(x.zero), high - int(x.zero)
-    found = datapath.safe_bits(w.values.astype(np.int64) - w.zero, (low, high))
+    codes, zero = interval(x.values, datapath, x_range), int(x.zero)
+    found = safe_bits(w, codes, zero, datapath)
     return {
-        "x_low": low,
-        "x_high": high,
-        "safe_bits_any_order": max(found.any_order, default=None),
-        "safe_bits_given_order": max(found.given_order, default=None),
+        "x_low": codes[0] - zero,
+        "x_high": codes[1] - zero,
+        "safe_bits_any_order": found and found.any_order_max,
+        "safe_bits_given_order": found and found.given_order_max,
+        "safe_bits_spill": found.spill_max if found and found.spill else None,
     }
+
+
+def safe_bits(w: IntegerOperand, codes: Interval, zero: int, datapath: Datapath) -> SafeBits | None:
+    """Widths of a datapath without a bias, for any activation codes of an interval.
+
+    Where zero points are taken off after the sum, raw codes are summed and the correction enters as a bias does. None where it
+    depends on the activations: the weights have zero points, too.
+    """
+    acc, values = datapath.accumulator, w.values.astype(np.int64)
+    assert isinstance(acc, IntAccumulator)
+    if acc.zero_points == "before":
+        return datapath.safe_bits(values - w.zero, (codes[0] - zero, codes[1] - zero))
+    if np.any(w.zero):
+        return None
+    place = acc.bias if acc.zero_points == "folded" else "last"
+    summed = replace(datapath, accumulator=replace(acc, bias=place))
+    return summed.safe_bits(values, codes, bias=-zero * values.sum(axis=0))
 
 
 def interval(values: Array, datapath: Datapath, x_range: str) -> Interval:

@@ -73,6 +73,7 @@ DATAPATH_TABLE: tuple[Column, ...] = (
     ("changed_outputs", "outputs\nchanged", _percent),
     ("safe_bits_any_order", "safe bits,\nany order", str),
     ("safe_bits_given_order", "safe bits,\nthis order", str),
+    ("safe_bits_spill", "safe bits,\nspill", str),
     ("error", "note", str),
 )
 
