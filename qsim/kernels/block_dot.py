@@ -54,14 +54,13 @@ class Operands(NamedTuple):
 
 
 @helper
-def dot_tile(x, w, D):
-    """D = x (B,) times w (B, n), B a multiple of UNROLL."""
-    n = D.size
+def dot_tile(x, w, lo, hi, D):
+    """D = x (B,) times columns lo..hi-1 of w (B, N), B a multiple of UNROLL."""
     D[:] = 0
     for b in range(0, x.size, 4):
         x0, x1, x2, x3 = x[b], x[b + 1], x[b + 2], x[b + 3]
-        w0, w1, w2, w3 = w[b], w[b + 1], w[b + 2], w[b + 3]
-        for j in range(n):
+        w0, w1, w2, w3 = w[b, lo:hi], w[b + 1, lo:hi], w[b + 2, lo:hi], w[b + 3, lo:hi]
+        for j in range(D.size):
             D[j] += x0 * w0[j] + x1 * w1[j] + x2 * w2[j] + x3 * w3[j]
 
 
@@ -139,11 +138,11 @@ def clamp_huge(y, huge, negative, wrap):
 @helper
 def exact_sums(o, m, j, lo, hi, D, v, low):
     """Block sums of row m with columns lo..hi-1 onto v, or v * 2^16 + low."""
-    dot_tile(o.x[m, j], o.w[j, :, lo:hi], D)
+    dot_tile(o.x[m, j], o.w[j], lo, hi, D)
     for i in range(v.size):
         v[i] = D[i]
     if o.low.size:
-        dot_tile(o.low[m, j], o.w[j, :, lo:hi], D)
+        dot_tile(o.low[m, j], o.w[j], lo, hi, D)
         for i in range(v.size):
             low[i] = D[i]
         carry_words(v, low)
