@@ -2,7 +2,7 @@
 
 import click
 
-from benchmarks import codec, dot, requantize
+from benchmarks import codec, dot, gemm, requantize
 
 
 @click.group(help=__doc__)
@@ -12,5 +12,6 @@ def main() -> None:
 
 main.add_command(codec.command)
 main.add_command(dot.command)
+main.add_command(gemm.command)
 main.add_command(requantize.command)
 main()
