@@ -135,7 +135,6 @@ def test_conv2d_equals_the_reference(data: st.DataObject) -> None:
     """Any shape, stride, dilation, padding, groups, zero points and accumulator: sums and events are the reference's."""
     acc = ACCUMULATORS[data.draw(st.sampled_from(sorted(ACCUMULATORS)))]
     groups, depth, each = (data.draw(st.integers(1, 3)) for _ in range(3))
-    each = data.draw(st.sampled_from([each, 9]))  # fewer channels a group than conv.NARROW, and more
     taps, size, stride, dilation = (tuple(data.draw(st.integers(1, top)) for _ in range(2)) for top in (3, 6, 3, 2))
     explicit = tuple(data.draw(st.integers(0, 3)) for _ in range(4))
     padding = data.draw(st.sampled_from(["same", "valid", explicit]))
@@ -190,9 +189,8 @@ def test_pieces_and_threads_do_not_change_the_result(monkeypatch: pytest.MonkeyP
     expected = conv2d(x, w, "int8_saturate16", groups=3, padding="same", events=whole)
     assert whole["accumulator"] > 0
     try:
-        for pieces, threads, narrow in ((1, 1, 1), (500, 2, 1), (2000, 3, 8)):
+        for pieces, threads in ((1, 1), (500, 2), (2000, 3)):
             monkeypatch.setattr(conv, "PATCHES", pieces)
-            monkeypatch.setattr(conv, "NARROW", narrow)
             set_num_threads(threads)
             events: dict[str, int] = {}
             assert (conv2d(x, w, "int8_saturate16", groups=3, padding="same", events=events) == expected).all()
@@ -226,7 +224,7 @@ def test_overflow_names_the_output() -> None:
     """One window overflows: the error names image, row, column, channel and k, whatever the pieces and groups."""
     x = np.zeros((2, 4, 3, 4), np.int8)
     x[1, 2, 1, 3] = 100
-    for each in (1, 8):  # products by channel, and by position
+    for each in (1, 8):
         w = np.ones((2 * each, 1, 1, 2), np.int8)
         w[-1] = 2
         with pytest.raises(
@@ -235,8 +233,15 @@ def test_overflow_names_the_output() -> None:
             conv2d(x, w, Datapath("any", IntAccumulator(bits=8, overflow="error")), groups=2)
 
 
-def test_empty_batch() -> None:
-    assert conv2d(np.zeros((0, 4, 4, 2), np.int8), np.ones((3, 3, 3, 2), np.int8), "int32_exact").shape == (0, 2, 2, 3)
+@pytest.mark.parametrize(("images", "channels", "outputs"), [(0, 2, 3), (1, 0, 3), (1, 2, 0)])
+def test_empty_operands(images: int, channels: int, outputs: int) -> None:
+    """No image, no input channel (sums of nothing are 0) or no output channel."""
+    x, w = np.zeros((images, 4, 4, channels), np.int8), np.ones((outputs, 3, 3, channels), np.int8)
+    events: dict[str, int] = {}
+    found = conv2d(x, w, "int32_exact", events=events)
+    assert found.shape == (images, 2, 2, outputs)
+    assert not found.any()
+    assert events == {"accumulator": 0, "bias": 0}
 
 
 # Bad input

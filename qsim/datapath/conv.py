@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 
 #: Elements of the matrix of windows that exists at once.
 PATCHES = 1 << 22
-#: A group of fewer output channels has the positions along the columns of the product, which kernels are fast along.
-NARROW = 8
 AXES = {"NHWC": ("(N, H, W, C)", "(O, KH, KW, C / groups)"), "NCHW": ("(N, C, H, W)", "(O, C / groups, KH, KW)")}
 
 
@@ -105,7 +104,7 @@ def conv2d(
     kernel = _operand(w, path, "weight", w_zero_point, layout)
     added = None if bias is None or path.accumulator.bias == "float" else integer_bias(bias, len(kernel.values))
     given = _convolution(image, kernel, stride, padding, dilation, groups, layout, added)
-    found: dict[str, int] | None = None if events is None else {}
+    found = None if events is None else dict.fromkeys(path.accumulator.registers, 0)
     sums = _accumulated(given, path.accumulator, found)
     output = Output(multiplier, shift, scale, out_scale, out_zero_point, thresholds, clamp)
     result = finish(sums, path, (image.scale, kernel.scale), bias, output, found)
@@ -191,24 +190,30 @@ def _convolution(
 
 
 def _accumulated(given: Convolution, acc: IntAccumulator, events: dict[str, int] | None) -> NDArray[Any]:
-    """(N * OH * OW, O) accumulators, in pieces of bounded size."""
+    """(N * OH * OW, O) accumulators, in pieces of bounded size; adds to the events."""
+    from qsim.datapath.accumulate import accumulate
+
     view, (vertical, horizontal) = _windows_of(given), given.axes
     outputs, (images, rows) = len(given.kernel), view.shape[:2]
-    kernel = given.kernel.transpose(0, *(1 + a for a in given.order)).reshape(outputs, -1)
+    kernel = given.kernel.transpose(0, *(1 + a for a in given.order)).reshape(outputs, math.prod(given.kernel.shape[1:]))
     depth, each = given.image.shape[3] // given.groups, outputs // given.groups
     result = np.empty((images, rows, horizontal.out, outputs), "int32" if acc.last.bits <= 32 else "int64")
+    counts: dict[str, int] | None = None if events is None else {}
     lines = max(PATCHES // max(horizontal.out * kernel.shape[1], 1), 1)
     for some, part in pieces(images, vertical.out, piece=lines):
         for g in range(given.groups):
             block = view[some, part, :, :, :, g * depth : (g + 1) * depth]
-            patches = block.transpose(0, 1, 2, *(3 + a for a in given.order)).reshape(-1, kernel.shape[1])
+            patches = block.transpose(0, 1, 2, *(3 + a for a in given.order)).reshape(math.prod(block.shape[:3]), -1)
             channels = slice(g * each, (g + 1) * each)
+            zero, bias = given.w_zero[channels], None if given.bias is None else given.bias[channels]
             try:
-                found = _product(patches, kernel[channels], channels, given, acc, events)
+                found = accumulate(patches, kernel[channels].T, acc, a_zero=given.a_zero, w_zero=zero, bias=bias, events=counts)
             except ValueError as error:
-                raise _located(error, (some.start, part.start, channels.start), block.shape[:3], each) from None
+                raise _located(error, (some.start, part.start, channels.start), block.shape[:3]) from None
+            if events is not None and counts is not None:
+                events.update({name: events[name] + n for name, n in counts.items()})
             result[some, part, :, channels] = found.reshape(*block.shape[:3], each)
-    return result.reshape(-1, outputs)
+    return result.reshape(math.prod(result.shape[:3]), outputs)
 
 
 def _windows_of(given: Convolution) -> NDArray[Any]:
@@ -220,42 +225,7 @@ def _windows_of(given: Convolution) -> NDArray[Any]:
     return np.lib.stride_tricks.as_strided(image, shape, strides, writeable=False)
 
 
-def _product(
-    patches: NDArray[Any],
-    kernel: NDArray[Any],
-    channels: slice,
-    given: Convolution,
-    acc: IntAccumulator,
-    events: dict[str, int] | None,
-) -> NDArray[Any]:
-    """Windows (M, K) with the kernels (outputs, K) of some channels: (M, outputs). Adds to the events."""
-    from qsim.datapath.accumulate import accumulate
-
-    bias = None if given.bias is None else given.bias[channels]
-    counts: dict[str, int] | None = None if events is None else {}
-    if len(kernel) >= NARROW:
-        found = accumulate(patches, kernel.T, acc, a_zero=given.a_zero, w_zero=given.w_zero[channels], bias=bias, events=counts)
-        _count(events, counts)
-        return found
-    columns, sums = np.ascontiguousarray(patches.T), []
-    for o, row in enumerate(kernel):  # products commute: a kernel is the row, the windows are the columns
-        added = None if bias is None else np.full(len(patches), bias[o])
-        zero = int(given.w_zero[channels.start + o])
-        try:
-            sums.append(accumulate(row[None], columns, acc, a_zero=zero, w_zero=given.a_zero, bias=added, events=counts)[0])
-        except ValueError as error:
-            raise ValueError(re.sub(r"output \[0, (\d+)\]", rf"output [\1, {o}]", str(error))) from None
-        _count(events, counts)
-    return np.stack(sums, axis=1)
-
-
-def _count(events: dict[str, int] | None, counts: dict[str, int] | None) -> None:
-    for name, n in (counts or {}).items():
-        if events is not None:
-            events[name] = events.get(name, 0) + n
-
-
-def _located(error: ValueError, start: tuple[int, int, int], shape: tuple[int, ...], each: int) -> ValueError:
+def _located(error: ValueError, start: tuple[int, int, int], shape: tuple[int, ...]) -> ValueError:
     """The error with output [m, o] of a piece as output [n, oh, ow, o] of the convolution."""
 
     def place(match: re.Match[str]) -> str:
