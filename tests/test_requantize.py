@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from qsim.codec import set_num_threads
 from qsim.datapath.multiplier import effective_scale, quantize_multiplier
 from qsim.datapath.presets import load_requantizer, preset_names, presets
-from qsim.datapath.requantize import requantize
+from qsim.datapath.requantize import requantize, requantize_taps
 from qsim.reference import requantize as reference
 from qsim.spec import SpecError
 from qsim.spec.requantizer import OVERFLOWS, STEP_ROUNDINGS, Amount, Narrow, Requantizer, ScalePrep, Step
@@ -350,10 +350,20 @@ def test_kernels_equal_reference(data: Any) -> None:
         zero = [draw(st.integers(-9, 9))]
     dtype = np.int32 if q.acc_bits <= 32 and draw(st.booleans()) else np.int64
     events: dict[str, int] = {}
+    stages: dict[str, list[int]] = {}
 
     try:
         expected, counts = reference.requantize(
-            acc, q, multiplier=multiplier, shift=shift, scale=scale, zero_point=zero, out=out, clamp=clamp, float_bias=bias
+            acc,
+            q,
+            multiplier=multiplier,
+            shift=shift,
+            scale=scale,
+            zero_point=zero,
+            out=out,
+            clamp=clamp,
+            float_bias=bias,
+            taps=stages,
         )
     except ValueError:
         with pytest.raises(ValueError, match="rule Q3"):
@@ -373,6 +383,11 @@ def test_kernels_equal_reference(data: Any) -> None:
     assert actual.shape == (rows, channels)
     assert ints(actual) == expected
     assert events == counts
+    _, taps, _ = requantize_taps(
+        np.array(acc, dtype).reshape(rows, channels), q, **arguments, zero_point=zero, out_format=name, clamp=clamp
+    )
+    found = {stage: ints(tap.view(np.uint64) if tap.dtype == np.float64 else tap) for stage, tap in taps.items()}
+    assert found == stages
 
 
 def test_threads_and_tiles_do_not_change_bits() -> None:

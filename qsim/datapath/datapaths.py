@@ -11,10 +11,10 @@ from qsim.datapath.presets import load_requantizer
 from qsim.spec.block_accumulator import parse_block_accumulator
 from qsim.spec.datapath import Accumulator, Datapath
 from qsim.spec.error import SpecError
-from qsim.spec.float_accumulator import FloatAccumulator
+from qsim.spec.float_accumulator import FloatAccumulator, parse_float_accumulator
 from qsim.spec.format import Format
 from qsim.spec.int_accumulator import parse_int_accumulator
-from qsim.spec.load import load_format, parse_layout, read_table
+from qsim.spec.load import load_format, parse_format, parse_layout, read_table
 from qsim.spec.requantizer import Requantizer
 from qsim.spec.requantizer_file import parse_requantizer
 
@@ -90,6 +90,7 @@ def parse_datapath(table: dict[str, Any], name: str, where: str, folder: Path | 
             clamp=clamp,
             ports=table.get("ports", {}),
             layout=_layout(table, weight or activation),
+            table=inlined(table, folder),
             activation=activation,
             weight=weight,
             **texts,
@@ -99,9 +100,27 @@ def parse_datapath(table: dict[str, Any], name: str, where: str, folder: Path | 
         raise SpecError(text if text.startswith(where) else f"{where}: {text}") from None
 
 
+def inlined(table: dict[str, Any], folder: Path | None) -> dict[str, Any]:
+    """The table with the files that it names by a path in their place, so that it stands alone."""
+    whole = dict(table)
+    for side in ("activation", "weight"):
+        if side in whole and str(whole[side]["format"]).endswith(".toml"):
+            whole[side] = {"format": read_table(Path(_path(whole[side]["format"], folder)))}
+    if str(table["accumulator"].get("preset", "")).endswith(".toml"):
+        preset = table["accumulator"]["preset"]
+        whole["accumulator"] = table["accumulator"] | {"preset": read_table(Path(_path(preset, folder)))}
+    requantizer = table.get("requantizer", {})
+    if str(requantizer.get("preset", "")).endswith(".toml"):
+        (found,) = read_table(Path(_path(requantizer["preset"], folder))).values()
+        whole["requantizer"] = found | {key: value for key, value in requantizer.items() if key != "preset"}
+    return whole
+
+
 def _of_float(acc: FloatAccumulator, operand: str) -> Datapath:
     fmt = load_format(operand)
+    sides = {"activation": {"format": operand}, "weight": {"format": operand}}
     return Datapath(
+        table=sides | {"accumulator": {"kind": "float", "preset": acc.name}},
         name=f"{acc.name}/{operand}",
         accumulator=acc,
         activation=fmt,
@@ -125,6 +144,8 @@ def _accumulator(table: dict[str, Any], where: str, folder: Path | None) -> Accu
             raise SpecError(
                 f"{where}: keys {sorted(rest)} of kind float; allowed: preset, the name or path of a float accumulator"
             )
+        if isinstance(rest["preset"], dict):
+            return parse_float_accumulator(rest["preset"])
         return load_float_accumulator(_path(_typed(rest["preset"], str, f"{where}.preset"), folder))
     raise SpecError(f"{where}.kind = {kind!r}; allowed: {', '.join(KINDS)}")
 
@@ -134,6 +155,8 @@ def _format(table: dict[str, Any] | None, where: str, folder: Path | None) -> Fo
         return None
     if set(table) != {"format"}:
         raise SpecError(f"{where}: keys {sorted(table)}; allowed: format, a catalogue name or the path of a .toml file")
+    if isinstance(table["format"], dict):
+        return parse_format(table["format"])
     return load_format(_path(_typed(table["format"], str, f"{where}.format"), folder))
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 
-from qsim.reference.numbers import FLOAT64, fl32, floor_log2, power, round_to_integer, rounded
+from qsim.reference.numbers import FLOAT64, fl32, floor_log2, power, round_to_float, round_to_integer, rounded
 from qsim.spec.requantizer import Narrow, Requantizer, ScalePrep, Step
 
 Events = dict[str, int]
+Taps = dict[str, list[int]]
 
 
 def quantize_multiplier(real: Fraction, prep: ScalePrep) -> tuple[int, int]:
@@ -72,8 +73,11 @@ def shifted(value: int, step: Step, shift: int) -> tuple[int, int]:
 class _Element:
     """One value on its way through the registers, counting events."""
 
-    def __init__(self, value: int, events: Events) -> None:
-        self.value, self.floored, self.events = value, value, events
+    def __init__(self, value: int, events: Events, taps: Taps) -> None:
+        self.value, self.floored, self.events, self.taps = value, value, events, taps
+
+    def tap(self, name: str) -> None:
+        self.taps.setdefault(name, []).append(self.value)
 
     def enter(self, name: str, register: Narrow | None) -> None:
         if register is not None:
@@ -90,6 +94,7 @@ class _Element:
         for i, step in enumerate(steps):
             self.value, self.floored = shifted(self.value, step, shift)
             self.enter(f"{name}{i}", step.narrow)
+            self.tap(f"{name}{i}")
 
 
 def requantize(
@@ -104,19 +109,23 @@ def requantize(
     out: tuple[int, bool] | None = (8, True),
     clamp: tuple[int, int] | None = None,
     float_bias: Sequence[Fraction] = (Fraction(0),),
+    taps: Taps | None = None,
 ) -> tuple[list[int], Events]:
     """Values and event counts; element i takes parameter i modulo their number (channels stand last). Domains are not checked.
 
     out: (bits, signed) of the output format; None gives the value before the zero point.
+    taps: filled with the values after every stage: before0..., product (of a float the pattern of a float64, before any clamp),
+        step0..., zero_add, clamped.
     """
     events = dict.fromkeys(requantizer.registers, 0)
+    taps = {} if taps is None else taps
     values = []
     for i, a in enumerate(acc):
         m, s, z = (p[i % len(p)] for p in (multiplier, shift, zero_point))
         real = scale[i % len(scale)]
         levels = thresholds[i % len(thresholds)]
         bias = float_bias[i % len(float_bias)]
-        values.append(_requantize(a, requantizer, m, s, real, levels, z, out, clamp, bias, events))
+        values.append(_requantize(a, requantizer, m, s, real, levels, z, out, clamp, bias, events, taps))
     return values, events
 
 
@@ -132,25 +141,27 @@ def _requantize(
     clamp: tuple[int, int] | None,
     bias: Fraction,
     events: Events,
+    taps: Taps,
 ) -> int:
     output = q.output.resolved(*out) if out else None
     low, high = output.range if output else (0, 0)
     if clamp:
         low, high = max(low, clamp[0]), min(high, clamp[1])
-    element = _Element(acc - zero if q.zero_point == "before" else acc, events)
+    element = _Element(acc - zero if q.zero_point == "before" else acc, events, taps)
     if q.prep.kind == "thresholds":
         element.value = element.floored = sum(acc >= t for t in thresholds)
     elif q.prep.is_float:
         product = _float_product(acc, scale, q.prep.kind, bias)
+        taps.setdefault("product", []).append(round_to_float(product, FLOAT64))
         if output and q.clamp_first:
             clamped = min(max(product, Fraction(low - zero)), Fraction(high - zero))
             events["output"] += clamped != product
             product = clamped
         element.value = round_to_integer(product, q.steps[0].rounding)
         element.floored = element.value
-        element.enter("step0", q.steps[0].narrow)
-        for i, step in enumerate(q.steps[1:], 1):
+        for i, step in enumerate(q.steps):
             element.enter(f"step{i}", step.narrow)
+            element.tap(f"step{i}")
     else:
         if q.prep.kind == "significand":
             multiplier, shift = significand(scale, q.prep.bits)
@@ -160,6 +171,7 @@ def _requantize(
             multiplier = 1
         element.pass_through(q.before, "before", shift)
         element.value *= multiplier
+        element.tap("product")
         element.pass_through(q.steps, "step", shift)
     if output is None:
         return element.value
@@ -167,8 +179,10 @@ def _requantize(
         element.value += zero
         element.floored = element.value
         element.enter("zero_add", q.zero_add)
+        element.tap("zero_add")
     if clamp and not q.clamp_first:
         element.clamp("clamp", *clamp)
+    element.tap("clamped")
     element.enter("output", output)
     return element.value
 

@@ -29,6 +29,7 @@ class Datapath:
         (FloatAccumulator), formats with block scales (BlockAccumulator).
     requantizer, out_format, clamp: what turns an integer accumulator into output codes; None: the accumulator is the result.
     ports: the ports of a design under test, as the file states them. layout: another order of the operands' words (P2, P3).
+    table: the parsed file that it was read from, what it names by a path in place; None if it was made in Python.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Datapath:
     source: str = ""
     verified_by: str = ""
     not_verified: str = ""
+    table: Mapping[str, Any] | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Refuse operands that the accumulator cannot sum, and a requantizer that gets no integers."""
