@@ -225,7 +225,7 @@ def float_ports(unit: Unit, acc: FloatAccumulator) -> list[Port]:
     padded = -(-unit.k // period) * period
     starts = range(0, padded, acc.promote_every or padded)
     steps = [(min(start + (acc.promote_every or padded), padded) - start) // nfma for start in starts]
-    found = [Port("products", "tap", 64, padded, "float64")]
+    found: list[Port] = []
     if acc.fraction is not None:
         found += [Port("exponents", "tap", EXPONENT, sum(steps), "signed")]
         found += [Port("aligned", "tap", WIDE, sum(steps) * (nfma + 1), "signed")]
