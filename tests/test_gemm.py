@@ -167,13 +167,18 @@ def test_paths_agree(s: type, m: int, k: int, n: int, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize("s", [np.int8, np.uint8, np.int16])
-def test_threads_change_nothing(s: type, path: str, threads: None) -> None:
+def test_threads_change_nothing(s: type, path: str, threads: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither their number nor the size of the pieces."""
     a, w = integers(1, (331, 150), s, "C"), integers(2, (150, 450), np.uint8, "F")
     set_num_threads(1)
     one = exact_gemm(a, w)
     for n in (2, 3, 7):
         set_num_threads(n)
         assert np.array_equal(exact_gemm(a, w), one)
+        with monkeypatch.context() as patch:
+            for name in ("PACKED", "PRODUCTS", "UNITS"):
+                patch.setattr(gemm, name, 1)
+            assert np.array_equal(exact_gemm(a, w), one)
 
 
 def test_views_and_read_only_operands(path: str) -> None:

@@ -15,7 +15,8 @@ INT32_LIMIT, INT64_LIMIT = 1 << 31, 1 << 63
 #: A float type, the integer up to which it holds all integers, and the K below which the next one, or splitting, is faster.
 FLOATS = ((np.float32, 1 << 24, 32), (np.float64, 1 << 53, 8))
 SHORTEST = 32  # the same for products of bytes
-PACKED = 1 << 18  # words that a thread packs at once: packing less takes no longer than waking a thread
+PACKED, PRODUCTS = 1 << 18, 1 << 23  # words to pack and products to sum that are worth a thread
+UNITS = 32  # rows of tiles of a piece
 BLOCK = 1 << 18  # elements of the rows that are converted at once: fewer fresh pages, which cost more than the conversion
 
 
@@ -163,7 +164,7 @@ def _dot_products(a: _Bytes, w: _Bytes) -> NDArray[np.int32]:
             row_terms[rows] = (q * u[rows].sum(axis=1, dtype=np.int64)).astype(np.int32)
         kernels.multiply(u_words, packed, row_terms, column_terms, out, rows.start, rows.stop)
 
-    run(task, pieces(1, m, kernels.ROWS, _share(m, kernels.ROWS)))
+    run(task, pieces(1, m, kernels.ROWS, _share(m, kernels.ROWS, k * n)))
     return out
 
 
@@ -187,11 +188,11 @@ def _packed(w: _Bytes, words: int) -> tuple[NDArray[np.int32], NDArray[np.int32]
     return packed, sums
 
 
-def _share(n: int, unit: int) -> int:
-    """Elements of a piece: the same number of equal pieces for every thread, multiples of unit, of 32 units or more."""
-    units = -(-n // unit)
-    count = num_threads() * max(1, units // (32 * num_threads()))
-    return max(-(-units // count), 1) * unit
+def _share(rows: int, unit: int, products: int) -> int:
+    """Rows of a piece, a multiple of unit: equal pieces, the same number for every thread, none too small for a thread."""
+    units = -(-rows // unit)
+    count = num_threads() * max(1, units // (UNITS * num_threads()))
+    return max(-(-units // count), PRODUCTS // (products * unit), 1) * unit
 
 
 def _filled(x: NDArray[np.uint8], shape: tuple[int, int], fill: int) -> NDArray[np.uint8]:
