@@ -132,6 +132,13 @@ def pack_columns(w, flip, packed, sums, first, last):
         _sum_panel(packed, p, sums)
 
 
+@helper
+def _copy(source, from_row, from_column, target, row, column, rows, columns):
+    for i in range(rows):
+        for j in range(columns):
+            target[row + i, column + j] = source[from_row + i, from_column + j]
+
+
 @kernel
 def multiply(a, packed, row_terms, column_terms, out, first, last):
     """Rows first to last of out = a * w + row_terms + column_terms.
@@ -140,15 +147,15 @@ def multiply(a, packed, row_terms, column_terms, out, first, last):
     filled up to whole panels. A panel is read once from memory, then by all rows from the cache.
     """
     words, width = packed.shape[1], out.shape[1]
-    start, edge = np.empty((ROWS, COLUMNS), np.int32), np.empty((ROWS, COLUMNS), np.int32)
-    none = np.zeros(ROWS, np.int32)
+    start, edge, none = np.empty((ROWS, COLUMNS), np.int32), np.empty((ROWS, COLUMNS), np.int32), np.zeros(ROWS, np.int32)
     for k in range(0, words, WORDS):
         count = min(WORDS, words - k)
         for p in range(packed.shape[0]):
             left, panel = p * COLUMNS, (p * words + k) * COLUMNS
             columns = min(COLUMNS, width - left)
             for i in range(ROWS):
-                start[i] = column_terms[left : left + COLUMNS]
+                for j in range(COLUMNS):
+                    start[i, j] = column_terms[left + j]
             for top in range(first, last, ROWS):
                 rows, row, place = min(ROWS, last - top), top * words + k, top * width + left
                 if rows == ROWS and columns == COLUMNS:
@@ -160,6 +167,6 @@ def multiply(a, packed, row_terms, column_terms, out, first, last):
                 if k == 0:
                     add_tile(a, row, words, packed, panel, count, row_terms, top, start, 0, COLUMNS, edge, 0, COLUMNS)
                 else:
-                    edge[:rows, :columns] = out[top : top + rows, left : left + columns]
+                    _copy(out, top, left, edge, 0, 0, rows, columns)
                     add_tile(a, row, words, packed, panel, count, none, 0, edge, 0, COLUMNS, edge, 0, COLUMNS)
-                out[top : top + rows, left : left + columns] = edge[:rows, :columns]
+                _copy(edge, 0, 0, out, top, left, rows, columns)
