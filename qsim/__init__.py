@@ -15,12 +15,17 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from qsim.codec import QTensor, convention_names, decode, encode, quantize, set_num_threads
+    from qsim.datapath.activation_range import activation_range
+    from qsim.datapath.conv import conv2d, depthwise_weight
     from qsim.datapath.datapaths import datapath_names, load_datapath
     from qsim.datapath.dot import dot
+    from qsim.datapath.dynamic import dynamic_quantize_linear
+    from qsim.datapath.elementwise import add, mul, sub
     from qsim.datapath.float_presets import float_accumulator_names, load_float_accumulator
     from qsim.datapath.matmul import linear, matmul
     from qsim.datapath.model import Model
     from qsim.datapath.multiplier import effective_scale, quantize_multiplier
+    from qsim.datapath.pool import average_pool2d, max_pool2d
     from qsim.datapath.presets import load_requantizer, preset_names
     from qsim.datapath.requantize import requantize
     from qsim.datapath.trace import Trace, trace_matmul
@@ -33,12 +38,17 @@ __version__ = "0.1.0"
 
 _HOME = {
     "qsim.codec": ("QTensor", "convention_names", "decode", "encode", "quantize", "set_num_threads"),
+    "qsim.datapath.activation_range": ("activation_range",),
+    "qsim.datapath.conv": ("conv2d", "depthwise_weight"),
     "qsim.datapath.datapaths": ("datapath_names", "load_datapath"),
     "qsim.datapath.dot": ("dot",),
+    "qsim.datapath.dynamic": ("dynamic_quantize_linear",),
+    "qsim.datapath.elementwise": ("add", "mul", "sub"),
     "qsim.datapath.float_presets": ("float_accumulator_names", "load_float_accumulator"),
     "qsim.datapath.matmul": ("linear", "matmul"),
     "qsim.datapath.model": ("Model",),
     "qsim.datapath.multiplier": ("effective_scale", "quantize_multiplier"),
+    "qsim.datapath.pool": ("average_pool2d", "max_pool2d"),
     "qsim.datapath.presets": ("load_requantizer", "preset_names"),
     "qsim.datapath.requantize": ("requantize",),
     "qsim.datapath.trace": ("Trace", "trace_matmul"),
@@ -60,10 +70,16 @@ __all__ = [
     "QTensor",
     "SpecError",
     "Trace",
+    "activation_range",
+    "add",
+    "average_pool2d",
+    "conv2d",
     "convention_names",
     "datapath_names",
     "decode",
+    "depthwise_weight",
     "dot",
+    "dynamic_quantize_linear",
     "effective_scale",
     "encode",
     "float_accumulator_names",
@@ -74,13 +90,16 @@ __all__ = [
     "load_format",
     "load_requantizer",
     "matmul",
+    "max_pool2d",
     "metrics",
+    "mul",
     "pack",
     "preset_names",
     "quantize",
     "quantize_multiplier",
     "requantize",
     "set_num_threads",
+    "sub",
     "trace_matmul",
     "unpack",
 ]
