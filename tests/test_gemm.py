@@ -126,6 +126,7 @@ def test_byte_corners(s: type, t: type, k: int, path: str) -> None:
         (-(1 << 31), -(1 << 31), 1),  # beyond: halves
         ((1 << 31) - 1, -(1 << 31), 2),
         ((1 << 62) - 1, 2, 1),
+        (0, 1 << 62, 9),
     ],
 )
 @pytest.mark.parametrize("beyond", [0, 1])
@@ -151,6 +152,14 @@ def test_narrow_ranges_anywhere(low: int, other: int, path: str) -> None:
     assert_exact(a, w)
     assert_exact(a.astype(np.int32), w.astype(np.int16))
     assert_exact(w.T, a.T)
+
+
+def test_halves_of_zeros(path: str) -> None:
+    """Wide operands whose lower half is 0 everywhere, or whose upper half is."""
+    a = np.arange(-6, 6).reshape(3, 4)
+    assert_exact(a << 40, np.arange(8).reshape(4, 2) << 16)
+    assert_exact(a << 8, np.full((4, 2), 3 << 40))
+    assert_exact(np.abs(a) << 30, (1 << 28) + a.T)
 
 
 @pytest.mark.parametrize("s", [np.int8, np.uint8, np.int16])

@@ -51,7 +51,9 @@ def exact_gemm(a: Ints, w: Ints) -> Ints:
 
 def _product(a: Ints, w: Ints, largest: tuple[int, int], dtype: np.dtype[Any]) -> Ints:
     """a @ w, which fits dtype; largest: max|a| and max|w|."""
-    k, product = a.shape[1], max(largest[0] * largest[1], 1)
+    k, product = a.shape[1], largest[0] * largest[1]
+    if product == 0:
+        return np.zeros((a.shape[0], w.shape[1]), dtype)
     if _has_dot_products():
         x, y = _bytes(a), _bytes(w)
         chunk = (INT32_LIMIT - 1) // product
@@ -145,6 +147,7 @@ def _dot_products(a: _Bytes, w: _Bytes) -> NDArray[np.int32]:
 
     With a = u + p, u in 0 to 255, and w = s + q, s in -128 to 127:
     sum of a*w = sum of u*s + q * sum of u (a row's) + p * (sum of s (a column's) + K * q).
+    K * max|a| * max|w| < 2^31 bounds p, q and their products with sums far inside int64.
     """
     from qsim.kernels import gemm as kernels
 
