@@ -9,6 +9,7 @@ import math
 from dataclasses import replace
 from fractions import Fraction
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -477,3 +478,11 @@ def test_bad_files(tmp_path, pair):
     assert result.exit_code == 2
     assert "is the input" in result.output
     assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+def test_page_shows_what_the_command_prints():
+    """The transcript of docs/explore-datapath.md is the command's output."""
+    page = (Path(__file__).parent.parent / "docs" / "explore-datapath.md").read_text()
+    _, command, *lines = page.split("```")[1].split("\n", 2)
+    assert command.startswith("$ qsim explore ")
+    assert run(*command.split()[3:]).stdout == lines[0]

@@ -15,7 +15,7 @@ COMMANDS = {
     "show": "A format or preset with every default explicit, or the fields of a packed word.",
     "encode": "Encode an array: codes and scales, or packed bytes.",
     "decode": "Decode what `encode` wrote.",
-    "explore": "Compare the tensors of a file, or of the embedded network, across formats.",
+    "explore": "Compare tensors across formats, or layers across datapaths; of files or of the embedded network.",
     "run": "Run a whole network in integers, bit for bit as TFLite does.",
     "golden": "Write golden vectors, or check qsim against them.",
 }

@@ -165,12 +165,13 @@ def datapath_note(weights: Path | None, x_range: str) -> str:
     """What the numbers of the datapaths' table are."""
     from qsim.explore.sweep import ACTIVATION_IMAGES
 
-    where = f"Embedded network, {ACTIVATION_IMAGES} held-out 8x8 digits. " if weights is None else ""
+    where = f"Embedded network, {ACTIVATION_IMAGES} held-out 8x8 digits.\n" if weights is None else ""
     which = "any activation of the format" if x_range == "format" else "any activation between the lowest and highest given"
     return (
-        f"\n{where}SQNR: accumulators against the product of the original floats; exact sum: the same codes with an\n"
-        "accumulator that cannot overflow, what the formats alone cost. Nothing is requantized, there is no bias.\n"
-        f"Safe bits: the narrowest accumulator that {which} cannot overflow, with these weights."
+        f"\n{where}SQNR: accumulators against the product of the original floats. Exact sum: the same codes in an accumulator\n"
+        "that cannot overflow, what the formats alone cost; the difference is the accumulator's. No bias, no requantizer.\n"
+        f"Safe bits: the narrowest accumulator that {which} cannot overflow, with these weights,\n"
+        "the products in any order, and in the datapath's order, lanes and chunks."
     )
 
 

@@ -71,9 +71,9 @@ DATAPATH_TABLE: tuple[Column, ...] = (
     *((key, f"{name.replace('_', ' ')}\noverflows", str) for name, key in EVENTS.items()),
     ("overflow_share", "of all\nadds", _percent),
     ("changed_outputs", "outputs\nchanged", _percent),
-    ("safe_bits_any_order", "safe bits,\nany order", str),
-    ("safe_bits_given_order", "safe bits,\nthis order", str),
-    ("safe_bits_spill", "safe bits,\nspill", str),
+    ("safe_bits_any_order", "safe bits\nany order", str),
+    ("safe_bits_given_order", "safe bits\nas it is", str),
+    ("safe_bits_spill", "safe bits\nspill", str),
     ("error", "note", str),
 )
 
