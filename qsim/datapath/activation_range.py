@@ -1,4 +1,4 @@
-"""`activation_range`: a fused activation as a range of output codes, as TFLite computes it."""
+"""`activation_range`: a fused activation as a range of output codes, as TFLite computes it (rule L7)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def activation_range(activation: str, out_format: str, scale: float, zero_point:
     CalculateActivationRangeQuantized). out_format: intN or uintN, 2 to 32 bits.
     """
     if activation not in ACTIVATIONS:
-        raise ValueError(f"activation={activation!r}; allowed: {', '.join(ACTIVATIONS)}")
+        raise ValueError(f"activation={activation!r}; allowed: {', '.join(ACTIVATIONS)} (rule L7)")
     match = re.fullmatch(r"(u?)int([1-9]\d?)", out_format)
     if not match or not 2 <= int(match[2]) <= 32:
         raise ValueError(f"out_format={out_format!r}; allowed: int2 to int32, uint2 to uint32")
@@ -39,7 +39,9 @@ def activation_range(activation: str, out_format: str, scale: float, zero_point:
         with np.errstate(over="ignore"):
             quotient = float(np.float32(value) / step)  # exact: a float32 is a float64
         if not abs(quotient) < 1 << 31:
-            raise ValueError(f"scale={scale}: {value} is beyond int32 codes; allowed: a scale for which it is not, as in TFLite")
+            raise ValueError(
+                f"scale={scale}: {value} is beyond int32 codes; allowed: a scale for which it is not, as in TFLite (rule L7)"
+            )
         magnitude = int(abs(quotient))
         magnitude += abs(quotient) - magnitude >= 0.5
         return zero_point + (-magnitude if quotient < 0 else magnitude)

@@ -1,4 +1,4 @@
-"""`conv2d`: a convolution as a named datapath computes it: windows as rows of a product, accumulated, then requantized."""
+"""`conv2d`: a convolution as a datapath computes it: windows are the rows of a product, accumulated, requantized (rule L1)."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def conv2d(
     """
     path = load_datapath(datapath)
     if not isinstance(path.accumulator, IntAccumulator):
-        raise ValueError(f"{path.name} has no integer accumulator; allowed for conv2d: a datapath that has one")
+        raise ValueError(f"{path.name} has no integer accumulator; allowed for conv2d: a datapath that has one (rule L1)")
     if layout not in LAYOUTS:
         raise ValueError(f"layout={layout!r}; allowed: {', '.join(LAYOUTS)}")
     image = _operand(x, path, "activation", a_zero_point, layout)
@@ -169,11 +169,13 @@ def _convolution(
     """Check that the shapes fit, and pad the image."""
     channels, outputs, depth = x.values.shape[3], len(w.values), w.values.shape[3]
     if not isinstance(groups, int) or isinstance(groups, bool) or groups < 1 or channels % groups or outputs % groups:
-        raise ValueError(f"groups={groups!r}; allowed: a divisor of {channels} input channels and {outputs} output channels")
+        raise ValueError(
+            f"groups={groups!r}; allowed: a divisor of {channels} input channels and {outputs} output channels (rule L1)"
+        )
     if depth * groups != channels:
         raise ValueError(
             f"weight of {depth} input channels, activation of {channels}, groups={groups}; allowed: a weight of"
-            f" {channels // groups}, axis {3 if layout == 'NHWC' else 1}"
+            f" {channels // groups}, axis {3 if layout == 'NHWC' else 1} (rule L1)"
         )
     taps = w.values.shape[1:3]
     if min(taps) < 1:
@@ -183,7 +185,9 @@ def _convolution(
     image = x.values
     if any(axis.before or axis.after for axis in axes):
         if not info.min <= zero <= info.max:
-            raise ValueError(f"a_zero_point={zero} with padding; allowed: {info.min} to {info.max}, as padding holds it")
+            raise ValueError(
+                f"a_zero_point={zero} with padding; allowed: {info.min} to {info.max}, as padding holds it (rule L2)"
+            )
         image = np.pad(image, [(0, 0), *((axis.before, axis.after) for axis in axes), (0, 0)], constant_values=zero)
     order = (0, 1, 2) if layout == "NHWC" else (2, 0, 1)
     return Convolution(image, w.values, axes, groups, order, zero, np.broadcast_to(w.zero, (outputs,)), bias)

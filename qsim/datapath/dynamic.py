@@ -1,4 +1,4 @@
-"""`dynamic_quantize_linear`: ONNX DynamicQuantizeLinear as onnxruntime computes it."""
+"""`dynamic_quantize_linear`: ONNX DynamicQuantizeLinear as onnxruntime computes it (rule L8)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def dynamic_quantize_linear(x: ArrayLike) -> tuple[NDArray[np.uint8], np.float32
         scale = span / np.float32(255)
     if np.isfinite(values).all() and ((scale == 0 and span > 0) or not np.isfinite(scale)):
         raise ValueError(
-            f"range {low} to {high} gives scale {scale}; allowed: a finite scale above 0, as onnxruntime divides by it"
+            f"range {low} to {high} gives scale {scale}; allowed: a finite scale above 0, as onnxruntime divides by it (rule L8)"
         )
     q = encode(values, "uint8", granularity="tensor", convention="onnxruntime")
     assert q.zero_point is not None

@@ -1,4 +1,4 @@
-"""`add`, `sub` and `mul` of integer codes of different scales, as integer inference stacks compute them."""
+"""`add`, `sub` and `mul` of integer codes of different scales, as integer inference stacks compute them (rules L5 and L6)."""
 
 from __future__ import annotations
 
@@ -145,14 +145,14 @@ def _sum(given: Operands, sign: int, clamp: tuple[int, int] | None, preset: str 
         return _xnnpack_sum(given, sign, clamp)
     q = load_requantizer(preset)
     if q.prep.kind != "fixed":
-        raise ValueError(f"preset {q.name} is of kind {q.prep.kind}; allowed: {XNNPACK_ADD}, or a preset of kind fixed")
+        raise ValueError(f"preset {q.name} is of kind {q.prep.kind}; allowed: {XNNPACK_ADD}, or a preset of kind fixed (rule L5)")
     headroom = HEADROOM[given.out_format]
     sa, sb, so = (float(s) for s in given.scales)
     twice = 2 * max(sa, sb)
     factor = twice / ((1 << headroom) * so)
     if factor >= 1:
         raise ValueError(
-            f"out_scale={so}: the sum would be rescaled by {factor}; allowed: less than 1, TFLite refuses others (rule Q5)"
+            f"out_scale={so}: the sum would be rescaled by {factor}; allowed: less than 1, TFLite refuses others (rule L5)"
         )
     u = requantize(given.a << headroom, q, scale=sa / twice, out_format=None)
     v = requantize(given.b << headroom, q, scale=sb / twice, out_format=None)
@@ -168,7 +168,7 @@ def _xnnpack_sum(given: Operands, sign: int, clamp: tuple[int, int] | None) -> N
         ratios = [float(s / given.scales[2]) for s in given.scales[:2]]
     for name, ratio in zip(("a_scale", "b_scale"), ratios, strict=True):
         if not 2.0**-10 <= ratio < 2.0**8:
-            raise ValueError(f"{name} / out_scale = {ratio}; allowed: 2^-10 to below 2^8, as XNNPACK demands")
+            raise ValueError(f"{name} / out_scale = {ratio}; allowed: 2^-10 to below 2^8, as XNNPACK demands (rule L5)")
     shift = XNNPACK_BITS - int(np.frexp(max(ratios))[1])
     by_a, by_b = (round(float(np.ldexp(ratio, shift))) for ratio in ratios)  # exact, then half_even
     exact = given.a * by_a + sign * (given.b * by_b)

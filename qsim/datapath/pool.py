@@ -1,4 +1,4 @@
-"""`average_pool2d` and `max_pool2d` on integer codes."""
+"""`average_pool2d` and `max_pool2d` on integer codes (rules L3 and L4)."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def average_pool2d(
         Codes of x's type, (N, OH, OW, C) or (N, C, OH, OW).
     """
     if rounding not in (*GOES_UP, "tosa"):
-        raise ValueError(f"rounding={rounding!r}; allowed: {', '.join(GOES_UP)}, tosa")
+        raise ValueError(f"rounding={rounding!r}; allowed: {', '.join(GOES_UP)}, tosa (rule L3)")
     values, axes = _prepare(x, window, stride, padding, layout)
     sums = np.zeros((len(values), axes[0].out, axes[1].out, values.shape[3]), dtype=np.int64)
     for image, out in _taps(values, axes):
@@ -117,7 +117,9 @@ def _prepare(
         raise ValueError(f"window={window!r}; allowed: one or two integers of 1 or more, their product at most {MAX_TAPS}")
     axes = windows(values.shape[1:3], taps, taps if stride is None else stride, 1, padding)
     if any(max(axis.before, axis.after) >= axis.taps for axis in axes):
-        raise ValueError(f"padding={padding!r} with window={window!r}; allowed: less than the window, else a window may be empty")
+        raise ValueError(
+            f"padding={padding!r} with window={window!r}; allowed: less than the window, else a window may be empty (rule L2)"
+        )
     return values, axes
 
 

@@ -1,4 +1,4 @@
-"""Where the windows of a convolution or a pool lie on the image: one axis at a time."""
+"""Where the windows of a convolution or a pool lie on the image: one axis at a time (rule L2)."""
 
 from __future__ import annotations
 
@@ -49,7 +49,8 @@ def windows(
         before, after = (total // 2, total - total // 2) if pads is None else pads[2 * axis : 2 * axis + 2]
         if n < 1 or before + n + after < span:
             raise ValueError(
-                f"a window of {span} (taps {k}, dilation {d}) on a {name} of {before} + {n} + {after}; allowed: windows that fit"
+                f"a window of {span} (taps {k}, dilation {d}) on a {name} of {before} + {n} + {after};"
+                " allowed: windows that fit (rule L2)"
             )
         made.append(Window(n, k, s, d, before, after))
     return made[0], made[1]
@@ -58,7 +59,7 @@ def windows(
 def _pair(name: str, value: int | Sequence[int]) -> tuple[int, int]:
     pair = (value, value) if isinstance(value, int) else tuple(value)
     if len(pair) != 2 or any(not isinstance(v, int) or isinstance(v, bool) or v < 1 for v in pair):
-        raise ValueError(f"{name}={value!r}; allowed: an integer of 1 or more, or two of them (vertical, horizontal)")
+        raise ValueError(f"{name}={value!r}; allowed: an integer of 1 or more, or two of them (vertical, horizontal) (rule L2)")
     return pair[0], pair[1]
 
 
@@ -68,5 +69,7 @@ def _pads(padding: Padding) -> tuple[int, ...] | None:
         return None if padding == "same" else (0, 0, 0, 0)
     pads = (padding,) * 4 if isinstance(padding, int) else padding
     if isinstance(pads, str) or len(pads) != 4 or any(not isinstance(p, int) or isinstance(p, bool) or p < 0 for p in pads):
-        raise ValueError(f"padding={padding!r}; allowed: 'valid', 'same', an integer of 0 or more, or (top, bottom, left, right)")
+        raise ValueError(
+            f"padding={padding!r}; allowed: 'valid', 'same', an integer of 0 or more, or (top, bottom, left, right) (rule L2)"
+        )
     return tuple(int(p) for p in pads)

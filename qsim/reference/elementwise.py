@@ -1,4 +1,4 @@
-"""add, sub and mul of codes of different scales, one element at a time, in Python ints and Fractions."""
+"""add, sub and mul (rules L5 to L7) of codes of different scales, one element at a time, in Python ints and Fractions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Convolutions and pools as plain loops over Python ints. An image is [row][column][channel]; outputs are, too."""
+"""Convolutions and pools (rules L1 to L4), plain loops over Python ints. An image is [row][column][channel], outputs are, too."""
 
 from __future__ import annotations
 
