@@ -1,13 +1,12 @@
 """Integer products summed as an accumulator sums them (rule A1).
 
 Columns where no register can change a value are an exact matrix product; the others are summed add by add, in int32 where the
-accumulator saturates and is narrow enough, else in int64.
+accumulator saturates or wraps and is narrow enough, else in int64.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +18,7 @@ from qsim.datapath.int_range import partial_sums, span
 from qsim.spec.int_accumulator import IntAccumulator
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike, DTypeLike, NDArray
 
     from qsim.kernels.int_dot import Sum
 
@@ -63,11 +62,13 @@ def accumulate(
     given = operands(a, w, acc, a_zero, w_zero, bias)
     idle = given.idle_registers(acc)
     exact = _exact_columns(acc, idle, wraps=events is None) if idle else np.zeros(given.shape[1], np.bool_)
-    result, counts = np.empty(given.shape, _dtype(acc)), dict.fromkeys(acc.registers, 0)
-    if exact.any():
+    if exact.all():
+        result, counts = _exact(given, acc), dict.fromkeys(acc.registers, 0)
+    elif not exact.any():
+        result, counts = _summed(given, acc, idle, events is not None)
+    else:
+        rest, result = ~exact, np.empty(given.shape, _dtype(acc))
         result[:, exact] = _exact(given.only(exact), acc)
-    if not exact.all():
-        rest = ~exact
         result[:, rest], counts = _summed(given.only(rest), acc, {k: v[rest] for k, v in idle.items()}, events is not None)
     if events is not None:
         events.clear()
@@ -153,54 +154,54 @@ def _exact(given: Operands, acc: IntAccumulator) -> NDArray[Any]:
         low, high = acc.last.range
         if span(total)[0] < low or span(total)[1] > high:
             total = ((total - low) & (high - low)) + low
-    return total
+    return total.astype(_dtype(acc), copy=False)
 
 
 def _summed(given: Operands, acc: IntAccumulator, idle: Masks, counted: bool) -> tuple[NDArray[Any], dict[str, int]]:
     """Every value through its register: (M, N) and the events."""
     from qsim.kernels.int_dot import sum_products
-    from qsim.kernels.int_dot_fast import sum_saturating
+    from qsim.kernels.int_dot_fast import sum_int32
 
     errors = [name for name, register in acc.narrows.items() if register.overflow == "error"]
-    if fast := _saturating(given, acc, idle):
-        s, register = fast
+    if fast := _in_int32(given, acc, idle):
+        s, register, wraps = fast
         flag = True if counted or errors else None  # compiled apart: a kernel that does not count is faster
-        narrow = given if span(given.w)[0] < -(1 << 15) or span(given.w)[1] >> 15 else replace(given, w=given.w.astype(np.int16))
-        result, events, _ = _in_pieces(narrow, acc, lambda *arguments: sum_saturating(*arguments, register, flag), s)
+        small = span(given.w)[0] >= -(1 << 15) and span(given.w)[1] < 1 << 15
+        dtype = np.int16 if small else np.int32
+        result, events, _ = _in_tiles(given, acc, dtype, s, lambda *arguments: sum_int32(*arguments, register, wraps, flag))
         if not any(events[name] for name in errors):
             return result, events
-    result, events, first = _in_pieces(given, acc, sum_products, lower(acc))
+    result, events, first = _in_tiles(given, acc, given.w.dtype, lower(acc), sum_products)
     if first:
         raise _first_overflow(given, acc, *first)
     return result, events
 
 
-def _in_pieces(
-    given: Operands, acc: IntAccumulator, kernel: Callable[..., int | None], s: Sum
+def _in_tiles(
+    given: Operands, acc: IntAccumulator, dtype: DTypeLike, s: Sum, kernel: Callable[..., int]
 ) -> tuple[NDArray[Any], dict[str, int], tuple[int, int] | None]:
-    """The sums, the events, and (m, n) from which on row m has the first error."""
+    """The sums, the events, and the place (m, n) from which on row m has the first error. dtype: of w."""
     (M, N), K = given.shape, given.a.shape[1]
     result = np.empty((M, N), _dtype(acc))
+    each = max(WORK // (TILE * max(K, 1)), 2)
+    columns = [slice(n, min(n + TILE, N)) for n in range(0, N, TILE)]
+    tiles = [np.ascontiguousarray(given.w[:, part], dtype) for part in columns]
+    work = [(slice(m, min(m + each, M)), part) for m in range(0, M, each) for part in columns]
 
-    def task(rows: slice, columns: slice) -> tuple[int | None, Ints]:
-        addends = given.addends(acc, rows, columns)
+    def task(rows: slice, part: slice) -> tuple[int, Ints]:
+        addends = given.addends(acc, rows, part)
         out, events = np.empty_like(addends[0]), np.zeros((len(s.narrows), 3), np.int64)
-        first = kernel(given.a[rows], given.w, columns.start, *addends, out, s, events)
-        result[rows, columns] = out
+        first = kernel(given.a[rows], tiles[part.start // TILE], *addends, out, s, events)
+        result[rows, part] = out
         return first, events[:, 0]
 
-    work = pieces(M, N, TILE, max(WORK // max(K, 1), TILE))
     found = run(task, work)
-    places = (
-        (rows.start + first // (columns.stop - columns.start), columns.start + first % (columns.stop - columns.start))
-        for (rows, columns), (first, _) in zip(work, found, strict=True)
-        if first is not None and first >= 0
-    )
-    return result, _events(acc, [count for _, count in found]), next(places, None)
+    places = [(rows.start + first, part.start) for (rows, part), (first, _) in zip(work, found, strict=True) if first >= 0]
+    return result, _events(acc, [count for _, count in found]), min(places, default=None)
 
 
-def _saturating(given: Operands, acc: IntAccumulator, idle: Masks) -> tuple[Sum, int] | None:
-    """The accumulator as the int32 kernel takes it, and its register; None where it does not.
+def _in_int32(given: Operands, acc: IntAccumulator, idle: Masks) -> tuple[Sum, int, bool | None] | None:
+    """The accumulator as the int32 kernel takes it, the register that lane sums enter, and whether it wraps; None: it cannot.
 
     Chunks that cannot overflow are exact lane sums that enter `spill`.
     """
@@ -211,15 +212,17 @@ def _saturating(given: Operands, acc: IntAccumulator, idle: Masks) -> tuple[Sum,
     s, name, lanes = lower(acc), "accumulator", acc.lanes
     if acc.chunk and idle["accumulator"].all():
         s, name, lanes = s._replace(lanes=acc.chunk, chunk=0), "spill", acc.chunk
+    register = acc.narrows[name]
     exact = all(idle[other].all() for other in ("product", "lane") if other in idle)
-    saturates = acc.narrows[name].overflow in ("saturate", "saturate_symmetric", "error")
-    if not exact or not saturates or acc.order == "tree" or given.a.dtype != np.int32 or lanes > MAX_LANES:
+    if not exact or register.overflow == "saturate_zero" or acc.order == "tree":
+        return None
+    if given.a.dtype != np.int32 or lanes > MAX_LANES:
         return None
     sums = partial_sums(given.w, span(given.a), lanes)
-    low, high = acc.narrows[name].range
+    low, high = register.range
     if low + span(sums[0])[0] < -(1 << 31) or high + span(sums[1])[1] >> 31:
         return None
-    return s, SPILL if name == "spill" else ACCUMULATOR
+    return s, SPILL if name == "spill" else ACCUMULATOR, True if register.overflow == "wrap" else None
 
 
 def _trace(

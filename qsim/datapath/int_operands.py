@@ -72,7 +72,7 @@ class Operands:
             start, correction = added(start, correction), none
         elif acc.zero_points == "folded":
             bias, correction = added(bias, correction), none
-        return idle_registers(acc, self.w, span(self.a), start, correction, bias)
+        return idle_registers(acc, self.a, self.w, start, correction, bias)
 
 
 def operands(a: ArrayLike, w: ArrayLike, acc: IntAccumulator, a_zero: int, w_zero: ArrayLike, bias: ArrayLike | None) -> Operands:

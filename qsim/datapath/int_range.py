@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from qsim.datapath.gemm import exact_gemm
 from qsim.spec.int_accumulator import IntAccumulator
 
 if TYPE_CHECKING:
@@ -27,12 +28,30 @@ def span(values: NDArray[Any]) -> Span:
 def partial_sums(w: NDArray[Any], a: Span, size: int) -> Bounds:
     """Bounds (N,) of the sum of any products of one column that stand in one group of `size` neighbours; a bounds the factors."""
     low, high = min(a[0], 0), max(a[1], 0)
-    if not w.size:
-        return np.zeros(w.shape[1], np.int64), np.zeros(w.shape[1], np.int64)
-    groups = np.arange(0, len(w), size)
-    positive = np.add.reduceat(np.maximum(w, 0), groups, dtype=np.int64)
-    negative = np.add.reduceat(np.minimum(w, 0), groups, dtype=np.int64)
-    return (low * positive + high * negative).min(0), (high * positive + low * negative).max(0)
+    positive, negative = (_group_sums(part, size) for part in (np.maximum(w, 0), np.minimum(w, 0)))
+    return (low * positive + high * negative).min(0, initial=0), (high * positive + low * negative).max(0, initial=0)
+
+
+def _group_sums(w: NDArray[Any], size: int) -> Ints:
+    """Column sums of every `size` neighbouring rows: (groups, N)."""
+    if size == 1:
+        return w.astype(np.int64)
+    low, high = span(w)
+    dtype = np.int32 if max(-low, high) * size < 1 << 31 else np.int64  # a sum without a cast is several times faster
+    full = len(w) // size * size
+    sums = w[:full].reshape(full // size, size, w.shape[1]).sum(1, dtype=dtype)
+    return np.concatenate([sums, w[full:].sum(0, dtype=dtype)[None]]).astype(np.int64)
+
+
+def reached_sums(a: NDArray[Any], w: NDArray[Any]) -> Bounds:
+    """Bounds (N,) of the sum of any products of one output of the column: those of one sign, from the sums of p and of |p|."""
+    size, total = exact_gemm(_magnitude(a), _magnitude(w)).astype(np.int64), exact_gemm(a, w)
+    return (total - size).min(0, initial=0) // 2, (total + size).max(0, initial=0) // 2
+
+
+def _magnitude(x: NDArray[Any]) -> NDArray[Any]:
+    magnitude: NDArray[Any] = np.abs(x).view(f"uint{8 * x.itemsize}")  # unsigned: the lowest code's, too
+    return magnitude
 
 
 def added(x: Bounds, y: Bounds) -> Bounds:
@@ -47,23 +66,22 @@ def holds(register: Narrow, values: Bounds) -> NDArray[np.bool_]:
 
 
 def idle_registers(
-    acc: IntAccumulator, w: NDArray[Any], a: Span, start: Bounds, correction: Bounds, bias: Bounds
+    acc: IntAccumulator, a: NDArray[Any], w: NDArray[Any], start: Bounds, correction: Bounds, bias: Bounds
 ) -> dict[str, NDArray[np.bool_]]:
     """For each register the columns (N,) where it changes nothing as long as those before it do not.
 
     start, correction, bias: bounds of what the last register starts from, of the zero points' correction and of the bias. A
-    product is not shifted.
+    product is not shifted, and an exact sum fits int64.
     """
-    whole = added(start, partial_sums(w, a, max(len(w), 1)))
-    corrected = added(whole, correction)
-    entering = {
-        "product": partial_sums(w, a, 1),
-        "lane": partial_sums(w, a, acc.lanes),
-        "accumulator": partial_sums(w, a, acc.chunk) if acc.chunk else whole,
-        "spill": whole,
-        "zero_points": corrected,
-        "bias": added(corrected, bias),
-    }
-    found = {name: holds(register, entering[name]) for name, register in acc.narrows.items()}
-    found["bias"] &= holds(acc.last, start)
-    return found
+    sizes = {"product": 1, "lane": acc.lanes} | ({"accumulator": acc.chunk} if acc.chunk else {})
+    groups = {name: partial_sums(w, span(a), size) for name, size in sizes.items() if name in acc.narrows}
+
+    def idle(sums: Bounds) -> dict[str, NDArray[np.bool_]]:
+        whole = added(start, sums)
+        corrected = added(whole, correction)
+        ends = {"accumulator": whole, "spill": whole, "zero_points": corrected, "bias": added(corrected, bias)} | groups
+        found = {name: holds(register, ends[name]) for name, register in acc.narrows.items()}
+        return found | {"bias": found["bias"] & holds(acc.last, start)}
+
+    found = idle(partial_sums(w, span(a), max(len(w), 1)))
+    return found if all(mask.all() for mask in found.values()) else idle(reached_sums(a, w))

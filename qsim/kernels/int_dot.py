@@ -10,7 +10,6 @@ import numpy as np
 from qsim.kernels.jit import helper, kernel
 from qsim.kernels.requantize import ERROR, NONE, SATURATE, WRAP, narrow_tile, shift_tile
 
-TILE = 256
 LEVELS = 64
 REGISTERS = ("product", "lane", "accumulator", "spill", "zero_points", "bias")
 PRODUCT, LANE, ACCUMULATOR, SPILL, ZERO_POINTS, BIAS = range(6)
@@ -37,13 +36,13 @@ def add_tile(v, term, s, register, events):
 
 
 @helper
-def push_leaf(stack, j, s, events):
-    """stack[0] holds leaf j: adds it to the complete subtrees of its size, one a level, whose roots wait in stack[1 + level]."""
+def push_leaf(stack, n, j, s, events):
+    """stack[0, :n] holds leaf j: adds it to the subtrees of its size, one a level, whose roots wait in stack[1 + level]."""
     level = 1
     while (j >> (level - 1)) & 1:
-        add_tile(stack[0], stack[level], s, ACCUMULATOR, events)
+        add_tile(stack[0, :n], stack[level, :n], s, ACCUMULATOR, events)
         level += 1
-    stack[level, :] = stack[0]
+    stack[level, :n] = stack[0, :n]
 
 
 @helper
@@ -54,19 +53,20 @@ def close_tree(out, stack, leaves, s, events):
     level = 1
     while not (leaves >> (level - 1)) & 1:
         level += 1
-    out[:] = stack[level]
+    n = out.size
+    out[:] = stack[level, :n]
     if leaves == 1:
-        stack[0, :] = 0
-        add_tile(out, stack[0], s, ACCUMULATOR, events)
+        stack[0, :n] = 0
+        add_tile(out, stack[0, :n], s, ACCUMULATOR, events)
     while leaves >> level:
         if (leaves >> level) & 1:
-            add_tile(out, stack[level + 1], s, ACCUMULATOR, events)
+            add_tile(out, stack[level + 1, :n], s, ACCUMULATOR, events)
         level += 1
 
 
 @helper
 def sum_tile(a, w, out, s, work, stack, cut, right, events):
-    """Row a times the columns w onto out; work: tiles of products, lane sums and the accumulator of a chunk."""
+    """Row a times w onto out; work: tiles of products, lane sums and the accumulator of a chunk."""
     K = a.size
     n = out.size
     p, lane = work[0, :n], work[1, :n]
@@ -91,7 +91,7 @@ def sum_tile(a, w, out, s, work, stack, cut, right, events):
         narrow_tile(lane, lane, s.narrows[LANE, 0], s.narrows[LANE, 1], s.narrows[LANE, 2], events[LANE], 0)
         if s.tree:
             stack[0, :n] = lane
-            push_leaf(stack[:, :n], leaf, s, events)
+            push_leaf(stack, n, leaf, s, events)
         else:
             add_tile(total, lane, s, ACCUMULATOR, events)
         lane[:] = 0
@@ -101,36 +101,30 @@ def sum_tile(a, w, out, s, work, stack, cut, right, events):
             add_tile(out, total, s, SPILL, events)
             total[:] = 0
     if s.tree:
-        close_tree(out, stack[:, :n], leaf, s, events)
+        close_tree(out, stack, leaf, s, events)
 
 
 @kernel
-def sum_products(a, w, column, start, correction, bias, out, s, events):
-    """out = a (rows, K) times w[:, column:], and the other addends (rows, columns), through every register.
+def sum_products(a, w, start, correction, bias, out, s, events):
+    """out (rows, columns) = a (rows, K) times w (K, at least so many columns), and the other addends, through every register.
 
-    events: (count, ., .) for each register. Returns the flat index of the first output of the first tile where a register with
-    overflow `error` overflowed, or -1.
+    events: (count, ., .) for each register. Returns the first row where a register with overflow `error` overflowed, or -1.
     """
-    rows, N = out.shape
-    width = min(TILE, max(N, 1))
-    work = np.empty((3, width), np.int64)
-    stack = np.empty((LEVELS if s.tree else 0, width), np.int64)
-    cut, right = np.full(width, np.int64(s.cut)), np.full(width, np.int64(s.right))
+    rows, n = out.shape
+    work = np.empty((3, n), np.int64)
+    stack = np.empty((LEVELS if s.tree else 0, n), np.int64)
+    cut, right = np.full(n, np.int64(s.cut)), np.full(n, np.int64(s.right))
     errors = s.narrows[:, 0] == ERROR
-    first = np.int64(-1)
-    for n in range(0, N, TILE):
-        stop = min(n + TILE, N)
-        for m in range(rows):
-            before = (events[:, 0] * errors).sum()
-            v = out[m, n:stop]
-            v[:] = 0
-            add_tile(v, start[m, n:stop], s, BIAS, events)
-            sum_tile(a[m], w[:, column + n : column + stop], v, s, work, stack, cut, right, events)
-            add_tile(v, correction[m, n:stop], s, ZERO_POINTS, events)
-            add_tile(v, bias[m, n:stop], s, BIAS, events)
-            if (events[:, 0] * errors).sum() != before and (first < 0 or m * N + n < first):
-                first = m * N + n
-    return first
+    for m in range(rows):
+        v = out[m]
+        v[:] = 0
+        add_tile(v, start[m], s, BIAS, events)
+        sum_tile(a[m], w, v, s, work, stack, cut, right, events)
+        add_tile(v, correction[m], s, ZERO_POINTS, events)
+        add_tile(v, bias[m], s, BIAS, events)
+        if (events[:, 0] * errors).sum():
+            return m
+    return -1
 
 
 @helper
