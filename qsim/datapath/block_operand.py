@@ -21,6 +21,7 @@ PLAIN_KINDS = ("int", "uint", "sign_magnitude", "float")
 WIDEST = 1 << 32  # of an element's integer
 #: Classes of elements, as kernels/block_steps.py has them.
 PLUS_INF, MINUS_INF, NAN, ZERO, NEGATIVE = 1, 2, 4, 8, 16
+SPECIAL = PLUS_INF | MINUS_INF | NAN
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def rows_of(q: QTensor, k_axis: int, block: int, side: str, *, products: bool) -
                     flags if flags.size else np.where(integers == 0, ZERO, np.where(integers < 0, NEGATIVE, 0)).astype(np.uint8)
                 )
                 flags = np.where(np.repeat(nan, s.group, axis=-1)[:, : codes.shape[1]], NAN, flags).astype(np.uint8)
-    if flags.size and not (flags & (PLUS_INF | MINUS_INF | NAN)).any():
+    if flags.size and not (flags & SPECIAL).any():
         flags = np.zeros((0, 0), np.uint8)
     return Rows(
         integers, exps, flags, fraction, largest, scale, shared, scale_fraction, scale_largest, scale_bits, outer(q, R, side)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from qsim.datapath.block_operand import NEGATIVE, ZERO, Rows
+from qsim.datapath.block_operand import NEGATIVE, SPECIAL, ZERO, Rows
 
 if TYPE_CHECKING:
     from qsim.kernels.block_dot import Operands
@@ -38,7 +38,7 @@ class Planes(NamedTuple):
     @property
     def wide(self) -> bool:
         """Whether a block sum stands in two words."""
-        return self.low.size > 0
+        return self.largest >= 1 << ONE_WORD
 
     def operands(self, rows: slice) -> Operands:
         """What the kernels take for some rows."""
@@ -56,7 +56,7 @@ class Planes(NamedTuple):
         cx, cw = self.classes
         if not cx.size:
             return np.zeros((0, 0), np.uint8), np.zeros((0, 0), np.uint8), cx, cw
-        flags = (cx & 7).max(axis=2, initial=0), (cw & 7).max(axis=1, initial=0)
+        flags = (cx & SPECIAL).max(axis=2, initial=0), (cw & SPECIAL).max(axis=1, initial=0)
         return np.ascontiguousarray(flags[0][rows]), np.ascontiguousarray(flags[1]), cx[rows], cw
 
 
@@ -64,11 +64,11 @@ def sum_planes(a: Rows, w: Rows, block: int, length: int) -> Planes:
     """Sums of `length` elements of blocks of `block`."""
     largest = length * a.largest * w.largest
     widest = max(a.largest, w.largest)
-    low_bits = largest >= 1 << ONE_WORD
+    wide = largest >= 1 << ONE_WORD
     small = widest < 1 << 15 and largest < 1 << 31
-    dtype = np.int16 if small else np.int32 if widest < 1 << 31 and not low_bits else np.int64
+    dtype = np.int16 if small else np.int32 if widest < 1 << 31 and not wide else np.int64
     x, low = _blocks(a.integers, length), np.zeros((0, 0, 0), dtype)
-    if low_bits:
+    if wide:
         x, low = x >> 16, np.ascontiguousarray(x & 0xFFFF, dtype)
     classes = np.zeros((0, 0, 0), np.uint8), np.zeros((0, 0, 0), np.uint8)
     if a.classes.size or w.classes.size:
@@ -90,10 +90,11 @@ def sum_planes(a: Rows, w: Rows, block: int, length: int) -> Planes:
 
 
 def element_planes(rows: Rows, block: int) -> tuple[Array, Array]:
-    """Significand and exponent of every element with its block scale, (R, K)."""
+    """Significand and exponent of every element with its block scale, (R, K); significand 0 of what is no finite number."""
     K = rows.integers.shape[1]
     scale, shared = (np.repeat(part, block, axis=1)[:, :K] for part in (rows.scale, rows.shared))
-    return np.ascontiguousarray(rows.integers * scale, np.int64), np.ascontiguousarray(rows.exponents + shared, np.int64)
+    integers = np.where(rows.classes & SPECIAL, 0, rows.integers) if rows.classes.size else rows.integers
+    return np.ascontiguousarray(integers * scale, np.int64), np.ascontiguousarray(rows.exponents + shared, np.int64)
 
 
 def plain_classes(rows: Rows) -> Classes:

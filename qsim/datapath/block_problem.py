@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qsim.codec.qtensor import QTensor
-from qsim.datapath.block_operand import MINUS_INF, NAN, PLUS_INF, Rows, check_format, rows_of
+from qsim.datapath.block_operand import SPECIAL, Rows, check_format, rows_of
 from qsim.datapath.operands import check_axis
 from qsim.spec.block_accumulator import BlockAccumulator
 from qsim.spec.error import SpecError
@@ -105,7 +105,7 @@ def addend(c: object, acc: BlockAccumulator, shape: tuple[int, int]) -> NDArray[
 
 def _refuse_specials(problem: Problem) -> None:
     for rows, side in ((problem.a, "activation"), (problem.w, "weight")):
-        bad = np.argwhere(rows.classes & (PLUS_INF | MINUS_INF | NAN))
+        bad = np.argwhere(rows.classes & SPECIAL)
         if bad.size:
             r, k = (int(i) for i in bad[0])
             raise ValueError(

@@ -216,14 +216,14 @@ def sum_blocks(o, s, c, like, column, out, events, dots, dots_low, scales, terms
         np.empty(width, np.int64),
     )  # fmt: skip
     huge_ = np.zeros(width, np.int64)
-    stack_ = np.empty((LEVELS if s.tree else 0, width), np.int64)
+    stack = np.empty((LEVELS if s.tree else 0, width), np.int64)
     errors = s.narrows[:, 0] == ERROR
     wide = o.low.size > 0
     first = np.int64(-1)
     for n in range(0, N, TILE):
         size = min(TILE, N - n)
         lo, hi = column + n, column + n + size
-        D, v, low, scale, huge, stack = D_[:size], v_[:size], low_[:size], scale_[:size], huge_[:size], stack_[:, :size]
+        D, v, low, scale, huge = D_[:size], v_[:size], low_[:size], scale_[:size], huge_[:size]
         for m in range(rows):
             before = (events[: errors.size, 0] * errors).sum()
             result = out[m, n : n + size]
@@ -253,8 +253,8 @@ def sum_blocks(o, s, c, like, column, out, events, dots, dots_low, scales, terms
                 if terms.size:
                     terms[m, n : n + size, j] = v
                 if s.tree:
-                    stack[0, :] = v
-                    push_leaf(stack, j, s, events)
+                    stack[0, :size] = v
+                    push_leaf(stack, size, j, s, events)
                 else:
                     add_tile(total, v, s, ACCUMULATOR, events)
                 if s.chunk and ((j + 1) % s.chunk == 0 or j + 1 == J):
