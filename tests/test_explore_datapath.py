@@ -418,6 +418,7 @@ def test_table_sort_and_csv(tmp_path, pair):
     assert float(rows[0]["output_sqnr"]) == rows_of(*arguments)[0]["output_sqnr"]
     assert rows[0][EVENTS["lane"]] == ""
     assert "between the lowest and highest" in run(*arguments, "--x-range", "data").stdout
+    assert "Safe bits" not in run(*arguments[:4], "--datapath", "hopper/fp16").stdout
 
 
 def test_range_of_the_data(pair):

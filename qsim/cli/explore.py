@@ -158,20 +158,23 @@ def datapath_report(
     paired = file_layers(weights, activations) if weights is not None and activations is not None else None
     layers = network_layers(load_network()) if paired is None else paired
     rows = list(progress(datapath_rows(layers, datapaths, x_range), row_count(layers, datapaths), "datapath"))
-    return Report(sorted_rows(rows, sort_key), DATAPATH_COLUMNS, DATAPATH_TABLE, datapath_note(weights, x_range))
+    return Report(sorted_rows(rows, sort_key), DATAPATH_COLUMNS, DATAPATH_TABLE, datapath_note(rows, weights, x_range))
 
 
-def datapath_note(weights: Path | None, x_range: str) -> str:
+def datapath_note(rows: list[Row], weights: Path | None, x_range: str) -> str:
     """What the numbers of the datapaths' table are."""
     from qsim.explore.sweep import ACTIVATION_IMAGES
 
     where = f"Embedded network, {ACTIVATION_IMAGES} held-out 8x8 digits.\n" if weights is None else ""
     which = "any activation of the format" if x_range == "format" else "any activation between the lowest and highest given"
+    widths = (
+        f"\nSafe bits: the narrowest accumulator that {which} cannot overflow, with these weights,\n"
+        "the products in any order, and in the datapath's order, lanes and chunks."
+    )
     return (
         f"\n{where}SQNR: accumulators against the product of the original floats. Exact sum: the same codes in an accumulator\n"
-        "that cannot overflow, what the formats alone cost; the difference is the accumulator's. No bias, no requantizer.\n"
-        f"Safe bits: the narrowest accumulator that {which} cannot overflow, with these weights,\n"
-        "the products in any order, and in the datapath's order, lanes and chunks."
+        "that cannot overflow, what the formats alone cost; the difference is the accumulator's. No bias, no requantizer."
+        f"{widths if any(row['safe_bits_any_order'] is not None for row in rows) else ''}"
     )
 
 
