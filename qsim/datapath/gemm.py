@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +17,7 @@ INT32_LIMIT, INT64_LIMIT = 1 << 31, 1 << 63
 FLOATS = ((np.float32, 1 << 24, 32), (np.float64, 1 << 53, 8))
 SHORTEST = 32  # the same for products of bytes
 PACKED, PRODUCTS = 1 << 18, 1 << 23  # words to pack and products to sum that are worth a thread
-UNITS = 32  # rows of tiles of a piece
+UNITS = 16  # rows of tiles of a piece
 BLOCK = 1 << 18  # elements of the rows that are converted at once: fewer fresh pages, which cost more than the conversion
 
 
@@ -167,7 +168,7 @@ def _dot_products(a: _Bytes, w: _Bytes) -> NDArray[np.int32]:
             row_terms[rows] = (q * u[rows].sum(axis=1, dtype=np.int64)).astype(np.int32)
         kernels.multiply(u_words, packed, row_terms, column_terms, out, rows.start, rows.stop)
 
-    run(task, pieces(1, m, kernels.ROWS, _share(m, kernels.ROWS, k * n)))
+    run(task, _shares(m, kernels.ROWS, k * n))
     return out
 
 
@@ -191,11 +192,12 @@ def _packed(w: _Bytes, words: int) -> tuple[NDArray[np.int32], NDArray[np.int32]
     return packed, sums
 
 
-def _share(rows: int, unit: int, products: int) -> int:
-    """Rows of a piece, a multiple of unit: equal pieces, the same number for every thread, none too small for a thread."""
-    units = -(-rows // unit)
-    count = num_threads() * max(1, units // (UNITS * num_threads()))
-    return max(-(-units // count), PRODUCTS // (products * unit), 1) * unit
+def _shares(rows: int, unit: int, products: int) -> list[tuple[slice, slice]]:
+    """Pieces of rows, cut at multiples of unit: the same number for every thread, equal, none too small for a thread."""
+    units, threads = -(-rows // unit), num_threads()
+    count = min(threads * max(1, units // (UNITS * threads)), units, max(1, rows * products // PRODUCTS))
+    cuts = [min(units * i // count * unit, rows) for i in range(count + 1)]
+    return [(slice(0, 1), slice(start, stop)) for start, stop in pairwise(cuts)]
 
 
 def _filled(x: NDArray[np.uint8], shape: tuple[int, int], fill: int) -> NDArray[np.uint8]:
