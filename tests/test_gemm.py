@@ -204,7 +204,7 @@ def test_views_and_read_only_operands(path: str) -> None:
 
 @pytest.mark.parametrize(("features", "wanted"), [("+avx2,+avx512vnni", True), ("+avx2", False), ("", False)])
 def test_detection_follows_the_target_cpu(features: str, wanted: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """NUMBA_CPU_FEATURES, as numba itself takes it, decides; without the JIT or on a generic CPU the kernels are not used."""
+    """The features that numba compiles for decide; without AVX, without the JIT or on a generic CPU the kernels are not used."""
     monkeypatch.setattr(vector, "JIT", True)
     monkeypatch.setattr(config, "CPU_NAME", "znver4")
     monkeypatch.setattr(config, "CPU_FEATURES", features)
@@ -212,6 +212,10 @@ def test_detection_follows_the_target_cpu(features: str, wanted: bool, monkeypat
     vector_uncached, uncached = vector.available.__wrapped__, kernels.available.__wrapped__
     monkeypatch.setattr(vector, "available", vector_uncached)
     assert uncached() == wanted
+    monkeypatch.setattr(config, "CPU_FEATURES", None)
+    monkeypatch.setattr(config, "ENABLE_AVX", 0)
+    assert not uncached()
+    monkeypatch.setattr(config, "CPU_FEATURES", "+avx2,+avx512vnni")
     monkeypatch.setattr(vector, "JIT", False)
     assert not uncached()
     monkeypatch.setattr(vector, "JIT", True)

@@ -7,11 +7,11 @@ column].
 
 from functools import cache
 
-import llvmlite.binding as llvm
 import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils, config
+from numba.core.codegen import get_host_cpu_features
 from numba.extending import intrinsic
 
 from qsim.kernels import vector
@@ -27,11 +27,8 @@ ONES = 0x01010101
 @cache
 def available():
     """Whether these kernels are used: where the vector kernels are and the target CPU has AVX512-VNNI."""
-    if not vector.available():
-        return False
-    if config.CPU_FEATURES is not None:
-        return "+avx512vnni" in config.CPU_FEATURES.split(",")
-    return bool(llvm.get_host_cpu_features().get("avx512vnni"))
+    features = get_host_cpu_features() if config.CPU_FEATURES is None else config.CPU_FEATURES
+    return vector.available() and "+avx512vnni" in features.split(",")
 
 
 def _dot(total, a, w):
