@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from qsim.codec.threads import pieces, run
-from qsim.datapath.block_integer import block_taps, dot_taps, first_overflow, joined, lower, piece, register_events
-from qsim.datapath.block_planes import Planes, element_planes, plain_classes, sum_planes
+from qsim.datapath.block_integer import block_taps, dot_taps, joined, lower, overflow_error, register_events
+from qsim.datapath.block_planes import element_planes, plain_classes, sum_planes
 from qsim.datapath.block_problem import NARROWEST, TILE, Array, Found, Ints, Problem, check_sums
 from qsim.datapath.dot import lower as lower_unit
 from qsim.spec.error import SpecError
 
 if TYPE_CHECKING:
-    from qsim.kernels.block_dot import Scaling
     from qsim.kernels.block_steps import Steps, Trace
     from qsim.kernels.float_sum import DotParams
-    from qsim.kernels.int_dot import Sum
 
 LOWEST_EXPONENT = -320  # of a bit of a term: kernels/wide_sum.py
+DOT = 0  # row of the register `dot` in the kernels' events
 SMALL = 1 << 18  # products of a piece
 
 
@@ -61,7 +61,7 @@ def float_sums(problem: Problem, *, tapped: bool) -> Found:
     even, total = addends("half_even"), np.empty((M, N), np.uint32)
     taps, trace = dot_taps((M, N), T, 5, tapped), trace_of(problem, s, (M, N), tapped)
 
-    def task(rows: slice, columns: slice) -> Ints:
+    def task(rows: slice, columns: slice, keep: bool = True) -> Ints:
         shape = rows.stop - rows.start, columns.stop - columns.start
         out, events = np.empty(shape, np.uint32), np.zeros((len(r.narrows), 3), np.int64)
         parts, part = dot_taps(shape, T, 5, tapped), trace_of(problem, s, shape, tapped)
@@ -70,12 +70,16 @@ def float_sums(problem: Problem, *, tapped: bool) -> Found:
             planes.operands(rows), planes.special(rows), r, c, p, s, p32, add, even, planes.like, columns.start, addend, out,
             events, *parts, part,
         )  # fmt: skip
-        _keep(rows, columns, [(total, out), *zip(taps, parts, strict=True), *zip(trace, part, strict=True)], tapped)
+        if keep:
+            _keep(rows, columns, [(total, out), *zip(taps, parts, strict=True), *zip(trace, part, strict=True)], tapped)
         return events
 
     work = pieces(M, N, TILE // 4, max(SMALL // max(problem.products, 1), TILE // 4))
     counts = run(task, work)
-    _refuse_dot(problem, planes, r, c, counts, work)
+    if problem.acc.dot is not None and problem.acc.dot.overflow == "error":
+        for (rows, columns), count in zip(work, counts, strict=True):
+            if count[DOT, 0]:
+                raise _overflow(problem, rows, columns, lambda m, n: task(slice(m, m + 1), slice(n, n + 1), False))
     exposed: dict[str, Array] = {}
     if tapped:
         dots, low, scales, terms, terms_low = taps
@@ -157,15 +161,8 @@ def _float_taps(problem: Problem, s: Steps, trace: Trace, total: Array) -> dict[
     return taps | {"accumulator": total.view(np.float32)}
 
 
-def _refuse_dot(
-    problem: Problem, planes: Planes, r: Sum, c: Scaling, counts: list[Ints], work: list[tuple[slice, slice]]
-) -> None:
-    """Raise the error of the register `dot`."""
-    dot = problem.acc.dot
-    if dot is None or dot.overflow != "error":
-        return
-    for (rows, columns), count in zip(work, counts, strict=True):
-        if count[0, 0]:  # the integer kernel names the output
-            first, *_ = piece(planes, r, c, rows, columns, False)
-            m, n = divmod(int(first), columns.stop - columns.start)
-            raise first_overflow(problem, planes, r, c, rows.start + m, columns.start + n)
+def _overflow(problem: Problem, rows: slice, columns: slice, events_of: Callable[[int, int], Ints]) -> ValueError:
+    """The error of the register `dot` at the first output of a piece that has one."""
+    outputs = ((m, n) for m in range(rows.start, rows.stop) for n in range(columns.start, columns.stop))
+    m, n, events = next((m, n, events) for m, n in outputs if (events := events_of(m, n))[DOT, 0])
+    return overflow_error(problem, "dot", m, n, int(events[DOT, 1]), int(events[DOT, 2]))

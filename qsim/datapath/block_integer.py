@@ -125,10 +125,15 @@ def first_overflow(problem: Problem, planes: Planes, s: Sum, c: Scaling, m: int,
         register, j, value = early, int(events[early, 1]), int(events[early, 2])
     else:
         register, j, value = (int(v) for v in _sum_taps(problem, s, taps[3])[1][:3])
-    narrow = problem.acc.narrows[names[register]]
+    return overflow_error(problem, names[register], m, n, j, value)
+
+
+def overflow_error(problem: Problem, name: str, m: int, n: int, j: int, value: int) -> ValueError:
+    """What to say of term j of output [m, n] that leaves a register with overflow `error`."""
+    narrow = problem.acc.narrows[name]
     text = f"value {value}" if abs(value) < 1 << 62 else "a value of 2^62 or more"
     return ValueError(
-        f"output [{m}, {n}]: {text} leaves {narrow.bits} bits at {names[register]}, term {j} of {problem.length} products;"
+        f"output [{m}, {n}]: {text} leaves {narrow.bits} bits at {name}, term {j} of {problem.length} products;"
         f" allowed: {narrow.range[0]} to {narrow.range[1]} (rule A2)"
     )
 

@@ -58,10 +58,10 @@ def dot_tile(x, w, lo, hi, D):
     """D = x (B,) times columns lo..hi-1 of w (B, N), B a multiple of UNROLL."""
     D[:] = 0
     for b in range(0, x.size, 4):
-        x0, x1, x2, x3 = x[b], x[b + 1], x[b + 2], x[b + 3]
+        x0, x1, x2, x3 = np.int64(x[b]), np.int64(x[b + 1]), np.int64(x[b + 2]), np.int64(x[b + 3])
         w0, w1, w2, w3 = w[b, lo:hi], w[b + 1, lo:hi], w[b + 2, lo:hi], w[b + 3, lo:hi]
         for j in range(D.size):
-            D[j] += x0 * w0[j] + x1 * w1[j] + x2 * w2[j] + x3 * w3[j]
+            D[j] += x0 * np.int64(w0[j]) + x1 * np.int64(w1[j]) + x2 * np.int64(w2[j]) + x3 * np.int64(w3[j])
 
 
 @helper
@@ -98,7 +98,7 @@ def shifted_wide(H, L, shift, row):
     if right > 16:
         jammed = (H << 1) | np.int64(L != 0)  # two bits or more are still cut: they decide as L does
         return shifted(jammed, np.int64(15) - right, row)
-    whole = (H << (16 - right)) + (L >> right)
+    whole = (H << (16 - right)) | (L >> right)
     # A small number of the same sign, parity and rest rounds the same way.
     small = ((whole & 1) << right) | (L & ((np.int64(1) << right) - 1))
     if H < 0:
