@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 
 from qsim.spec import Format, format_names, load_format
 from qsim.spec.format import FAMILIES
+from qsim.spec.int_accumulator import ADD_OVERFLOWS, BIASES, ORDERS, ZERO_POINT_PLACES, IntAccumulator
 from qsim.spec.load import parse_format
 from qsim.spec.options import CHOICES, allowed_values
+from qsim.spec.requantizer import STEP_ROUNDINGS, Amount, Narrow, Step
 
 NAMES = format_names()
 
@@ -127,3 +129,28 @@ def user_formats(draw: Any) -> Format:
         table["scale"] = [{"type": float_scale, "group": group}]
     table["zero_point"] = family == "affine"
     return parse_format(table)
+
+
+@st.composite
+def int_accumulators(draw: Any, *, most_bits: int = 40) -> IntAccumulator:
+    """Any integer accumulator: widths from 2 bits on, orders, lanes, product steps, places of zero points and bias."""
+
+    def register(bits: int = most_bits) -> Narrow:
+        return Narrow(draw(st.integers(2, bits)), True, draw(st.sampled_from(ADD_OVERFLOWS)))
+
+    order = draw(st.sampled_from(ORDERS))
+    lanes = draw(st.sampled_from([1, 1, 2, 3, 4, 8]))
+    fields: dict[str, Any] = {"order": order, "lanes": lanes, "zero_points": draw(st.sampled_from(ZERO_POINT_PLACES))}
+    if order == "chunked":
+        fields |= {"chunk": lanes * draw(st.integers(1, 4)), "spill": register() if draw(st.booleans()) else None}
+    if draw(st.booleans()):
+        fields["lane"] = register(20)
+    fields["bias"] = draw(st.sampled_from(["last", "float"] if order == "tree" else BIASES))
+    if fields["bias"] == "float" and fields["zero_points"] == "folded":
+        fields["zero_points"] = "after"
+    if fields["zero_points"] == "before" and draw(st.booleans()):
+        kept = st.none() | st.integers(0, 6)
+        narrow = register(20) if draw(st.booleans()) else None
+        fields["product"] = Step(Amount(draw(st.integers(0, 12))), draw(st.sampled_from(STEP_ROUNDINGS)), narrow, draw(kept))
+    last = register()
+    return IntAccumulator(last.bits, last.overflow, **fields)

@@ -61,9 +61,9 @@ class Operands:
     def idle_registers(self, acc: IntAccumulator) -> dict[str, NDArray[np.bool_]]:
         """For each register the columns where it changes nothing as long as those before it do not.
 
-        Empty where products are shifted, and where an exact sum may leave int64.
+        Empty where products are shifted, and where twice an exact sum may leave int64.
         """
-        if self.bound >= 1 << 63 or (acc.product is not None and acc.product.shift.offset):
+        if self.bound >= WIDEST or (acc.product is not None and acc.product.shift.offset):
             return {}
         low, high = (edge * self.slope + self.offset for edge in span(self.per_row))
         correction = np.minimum(low, high), np.maximum(low, high)

@@ -28,14 +28,15 @@ def span(values: NDArray[Any]) -> Span:
 def partial_sums(w: NDArray[Any], a: Span, size: int) -> Bounds:
     """Bounds (N,) of the sum of any products of one column that stand in one group of `size` neighbours; a bounds the factors."""
     low, high = min(a[0], 0), max(a[1], 0)
+    if size == 1:
+        most, least = w.max(0, initial=0).astype(np.int64), w.min(0, initial=0).astype(np.int64)
+        return np.minimum(low * most, high * least), np.maximum(high * most, low * least)
     positive, negative = (_group_sums(part, size) for part in (np.maximum(w, 0), np.minimum(w, 0)))
     return (low * positive + high * negative).min(0, initial=0), (high * positive + low * negative).max(0, initial=0)
 
 
 def _group_sums(w: NDArray[Any], size: int) -> Ints:
     """Column sums of every `size` neighbouring rows: (groups, N)."""
-    if size == 1:
-        return w.astype(np.int64)
     low, high = span(w)
     dtype = np.int32 if max(-low, high) * size < 1 << 31 else np.int64  # a sum without a cast is several times faster
     full = len(w) // size * size
@@ -71,7 +72,7 @@ def idle_registers(
     """For each register the columns (N,) where it changes nothing as long as those before it do not.
 
     start, correction, bias: bounds of what the last register starts from, of the zero points' correction and of the bias. A
-    product is not shifted, and an exact sum fits int64.
+    product is not shifted, and twice an exact sum fits int64.
     """
     sizes = {"product": 1, "lane": acc.lanes} | ({"accumulator": acc.chunk} if acc.chunk else {})
     groups = {name: partial_sums(w, span(a), size) for name, size in sizes.items() if name in acc.narrows}

@@ -19,7 +19,8 @@ def step(x, a, w, low, high, wraps):
     if wraps is None:
         kept = np.int32(min(max(exact, low), high))
         return kept, np.int32(kept != exact)
-    kept = np.int32((np.int32(exact - low) & np.int32(high - low)) + low)
+    sign = np.int32(-low)
+    kept = np.int32((exact & np.int32(high - low) ^ sign) - sign)
     return kept, np.int32(kept != exact)
 
 
