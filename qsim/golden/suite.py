@@ -67,8 +67,8 @@ class Suite:
 
     def text(self) -> str:
         """The canonical text: fixed order of keys, one case a line."""
-        head = self._head()
-        cases = [json.dumps(self._case(case), separators=(",", ":")) for case in self.cases]
+        head = self.head()
+        cases = [json.dumps(self.case_table(case), separators=(",", ":")) for case in self.cases]
         head["digest"] = digest(head, cases)
         lines = [f"{json.dumps(key)}: {json.dumps(value)}" for key, value in head.items()]
         body = ",\n".join(cases)
@@ -77,10 +77,11 @@ class Suite:
     @cached_property
     def digest(self) -> str:
         """SHA-256 over the file's canonical text without the digest."""
-        cases = [json.dumps(self._case(case), separators=(",", ":")) for case in self.cases]
-        return digest(self._head(), cases)
+        cases = [json.dumps(self.case_table(case), separators=(",", ":")) for case in self.cases]
+        return digest(self.head(), cases)
 
-    def _head(self) -> dict[str, Any]:
+    def head(self) -> dict[str, Any]:
+        """All of the file but the cases and the digest."""
         unit = self.unit
         return {
             "schema": SCHEMA,
@@ -103,7 +104,8 @@ class Suite:
             "number_of_cases": len(self.cases),
         }
 
-    def _case(self, case: Case) -> dict[str, Any]:
+    def case_table(self, case: Case) -> dict[str, Any]:
+        """One case as its file has it."""
         bits = {port.name: port.bits for port in self.unit.ports}
         table: dict[str, Any] = {"id": case.id, "flags": list(case.flags)}
         if case.comment:

@@ -1,0 +1,334 @@
+"""A self-checking SystemVerilog testbench: one module reads an image and proves it whole, `tb` drives and compares.
+
+It keeps to what Icarus 11 and Verilator share, and fails by $fatal: a file missing, cut or changed, a port of another width,
+an undefined bit, a case that was not compared, a simulation that ends by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from qsim import __version__
+from qsim.golden.bits import hexed
+from qsim.golden.export.bench import Bench
+from qsim.golden.export.images import Image
+from qsim.golden.export.manifest import identifier
+from qsim.golden.suite import Suite
+from qsim.golden.unit import Port
+
+SHOWN = 10  # mismatches printed in full
+TIMEOUT = 10000  # clock cycles without a transfer
+DRAIN = 64  # clock cycles after the last result in which no other may come
+
+IMAGE = """\
+// One memory image: a comment and CASES words, each on a line. FOLD is over every character of the file.
+module qsim_image;
+  parameter integer WIDTH = 1, CASES = 1, CHARACTERS = 8;
+  parameter [63:0] FOLD = 0;
+  reg [WIDTH-1:0] word [0:CASES-1];
+
+  task load(input string path);
+    integer file, lines, limb;
+    reg [8*CHARACTERS-1:0] line, rotated;
+    reg [63:0] folded;
+    begin
+      file = $fopen(path, "r");
+      if (file == 0) $fatal(1, "cannot open %0s", path);
+      rotated = 0;
+      lines = 0;
+      while ($fgets(line, file) != 0) begin
+        rotated = {rotated[8*CHARACTERS-2:0], rotated[8*CHARACTERS-1]} ^ line;
+        lines = lines + 1;
+      end
+      $fclose(file);
+      folded = 0;
+      for (limb = 0; limb < CHARACTERS / 8; limb = limb + 1) folded = folded ^ rotated[64*limb +: 64];
+      if (lines != CASES + 1) $fatal(1, "%0s: %0d lines, exported were %0d", path, lines, CASES + 1);
+      if (folded !== FOLD) $fatal(1, "%0s: not the file that was exported", path);
+      @READ@(path, word);
+    end
+  endtask
+endmodule
+"""
+
+
+def testbench(suite: Suite, bench: Bench, images: Mapping[str, Image], masks: Mapping[str, Image], to: str) -> str:
+    """The text of tb.sv. images, masks: by the names of the ports."""
+    unit = suite.unit
+    driven, compared = bench.driven(unit), bench.compared(unit)
+    files = [images[p.name] for p in (*driven, *compared)] + [masks[p.name] for p in compared if p.name in masks]
+    names = ", ".join(p.name for p in compared)
+    parts = [
+        "`timescale 1ns/1ps\n`default_nettype none",
+        f"// Written by qsim {__version__}: {bench.module} against the {len(suite.cases)} cases of suite {suite.name}.",
+        f"// Compared: {names}. The vectors: here, or +vectors=DIR. What the design gives: +out=DIR.",
+        f"// It has passed if it prints one line RESULT with n={len(suite.cases)} mismatches=0, and ends with exit code 0.",
+        IMAGE.replace("@READ@", f"${to}"),
+        "module tb;",
+        *_declarations(suite, driven, compared),
+        *(_instance(f"image_{identifier(image.name)}", image, len(suite.cases)) for image in files),
+        *_design(bench, driven, compared),
+        *_tasks(suite, bench, driven, compared, masks, files),
+        _stimulus(bench, compared),
+        "  final if (!finished) begin",
+        '    $display("STOPPED after %0d of %0d cases", n, CASES);',
+        '    $fatal(1, "the simulation ended before the last case");',
+        "  end",
+        "endmodule",
+        "`default_nettype wire\n",
+    ]
+    return "\n".join(parts)
+
+
+def _declarations(suite: Suite, driven: list[Port], compared: list[Port]) -> Iterable[str]:
+    yield f"  localparam integer CASES = {len(suite.cases)};"
+    yield f"  localparam integer FIRST = {suite.cases[0].id};  // id of the first case"
+    yield f"  localparam integer SHOWN = {SHOWN};  // mismatches printed"
+    yield "  string vectors, out;"
+    yield "  integer writing, n, mismatches, undefined;"
+    yield "  reg finished;"
+    for port in driven:
+        name = identifier(port.name)
+        yield f"  reg {_range(port)} in_{name}, fold_{name};"
+    for port in compared:
+        name = identifier(port.name)
+        yield f"  wire {_range(port)} got_{name};"
+        yield f"  reg {_range(port)} want_{name}, differs_{name}, fold_{name};"
+        yield f"  integer file_{name};"
+
+
+def _range(port: Port) -> str:
+    return f"[{port.bits - 1}:0]"
+
+
+def _instance(name: str, image: Image, cases: int) -> str:
+    sizes = f".WIDTH({image.bits}), .CASES({cases}), .CHARACTERS({image.characters}), .FOLD(64'h{image.fold:016x})"
+    return f"  qsim_image #({sizes}) {name} ();"
+
+
+def _design(bench: Bench, driven: list[Port], compared: list[Port]) -> Iterable[str]:
+    """The clock and the handshake, and the instance with every port by name."""
+    pins = [(bench.wires[p.name], f"in_{identifier(p.name)}") for p in driven]
+    pins += [(bench.wires[p.name], f"got_{identifier(p.name)}") for p in compared]
+    if bench.clock:
+        yield "  reg clock = 0;"
+        yield "  always #5 clock = ~clock;"
+        pins.append((bench.clock, "clock"))
+    if bench.reset:
+        yield f"  reg reset = {int(not bench.reset_low)};"
+        pins.append((bench.reset, "reset"))
+    if bench.in_valid:
+        yield "  reg in_valid = 0, out_ready = 0;"
+        yield "  wire out_valid;"
+        yield "  wire in_ready;" if bench.in_ready else "  wire in_ready = 1;"
+        handshake = ("in_valid", "in_ready", "out_valid", "out_ready")
+        pins += [(port, name) for name in handshake if (port := getattr(bench, name))]
+    for name in bench.zeros:
+        pins.append((name, "'0"))
+    parameters = ", ".join(f".{name}({value})" for name, value in bench.parameters.items())
+    yield f"  {bench.module} {f'#({parameters}) ' if parameters else ''}dut ("
+    yield ",\n".join(f"    .{port}({wire})" for port, wire in pins)
+    yield "  );\n"
+
+
+def _tasks(
+    suite: Suite, bench: Bench, driven: list[Port], compared: list[Port], masks: Mapping[str, Image], files: list[Image]
+) -> Iterable[str]:
+    yield "  task start;"
+    yield "    begin"
+    yield "      finished = 0; n = 0; mismatches = 0; undefined = 0;"
+    yield '      if (!$value$plusargs("vectors=%s", vectors)) vectors = ".";'
+    yield '      writing = $value$plusargs("out=%s", out);'
+    for port in (*driven, *compared):
+        pin = f"dut.{bench.wires[port.name]}"
+        yield f"      if ($bits({pin}) != {port.bits})"
+        yield f'        $fatal(1, "port {bench.wires[port.name]} has %0d bits, {port.name} has {port.bits}", $bits({pin}));'
+    for image in files:
+        yield f'      image_{identifier(image.name)}.load({{vectors, "/{image.file}"}});'
+    for port in (*driven, *compared):
+        yield f"      fold_{identifier(port.name)} = 0;"
+    yield "      if (writing != 0) begin"
+    for port in compared:
+        name = identifier(port.name)
+        yield f'        file_{name} = $fopen({{out, "/{name}.hex"}}, "w");'
+        yield f'        if (file_{name} == 0) $fatal(1, "cannot write %0s/{name}.hex", out);'
+        yield f'        $fdisplay(file_{name}, "// {port.name}: {port.bits} bits, what {bench.module} gave");'
+    yield "      end"
+    yield "    end"
+    yield "  endtask\n"
+    yield "  task drive(input integer i);"
+    yield "    begin"
+    for port in driven:
+        name = identifier(port.name)
+        yield f"      in_{name} = image_{name}.word[i];"
+        yield f"      fold_{name} = fold_{name} ^ in_{name};"
+    yield "    end"
+    yield "  endtask\n"
+    yield "  task undrive;"
+    yield "    begin"
+    for port in driven:
+        yield f"      in_{identifier(port.name)} = {{{port.bits}{{1'bx}}}};"
+    yield "    end"
+    yield "  endtask\n"
+    yield "  task compare(input integer i);  // a bit that differs and is undefined counts as both"
+    yield "    begin"
+    for port in compared:
+        name = identifier(port.name)
+        mask = f" & ~image_{name}_mask.word[i]" if port.name in masks else ""
+        yield f"      want_{name} = image_{name}.word[i];"
+        yield f"      differs_{name} = (got_{name} ^ want_{name}){mask};"
+        yield f"      if (differs_{name} !== 0) begin"
+        yield "        mismatches = mismatches + 1;"
+        yield f"        if (^differs_{name} === 1'bx) undefined = undefined + 1;"
+        yield "        if (mismatches <= SHOWN)"
+        yield f'          $display("MISMATCH case=%0d stage={port.name} expected=%h got=%h", FIRST + i, want_{name}, got_{name});'
+        yield "      end"
+    yield "    end"
+    yield "  endtask\n"
+    yield "  task count;  // the words of the case compared last"
+    yield "    begin"
+    for port in compared:
+        name = identifier(port.name)
+        yield f"      fold_{name} = fold_{name} ^ want_{name};"
+        yield f'      if (writing != 0) $fdisplay(file_{name}, "%h", got_{name});'
+    yield "      n = n + 1;"
+    yield "    end"
+    yield "  endtask\n"
+    yield "  task finish;"
+    yield "    begin"
+    if compared:
+        yield "      if (writing != 0) begin"
+        for port in compared:
+            yield f"        $fclose(file_{identifier(port.name)});"
+        yield "      end"
+    folds = " ".join(f"{identifier(p.name)}=%h" for p in (*driven, *compared))
+    values = ", ".join(f"fold_{identifier(p.name)}" for p in (*driven, *compared))
+    yield "      finished = 1;"
+    yield f'      $display("RESULT n=%0d mismatches=%0d undefined=%0d {folds}", n, mismatches, undefined, {values});'
+    yield '      if (n != CASES) $fatal(1, "compared %0d of %0d cases", n, CASES);'
+    for port in (*driven, *compared):
+        name, xor = identifier(port.name), 0
+        for word in suite.column(port.name):
+            xor ^= word
+        yield f"      if (fold_{name} !== {port.bits}'h{hexed(xor, port.bits)[2:]})"
+        yield f'        $fatal(1, "{port.name}: the words used are not those of the suite");'
+    yield '      if (mismatches != 0) $fatal(1, "%0d mismatches", mismatches);'
+    yield "      $finish;"
+    yield "    end"
+    yield "  endtask\n"
+
+
+COMBINATIONAL = """\
+  integer i;
+  initial begin
+    start;
+    for (i = 0; i < CASES; i = i + 1) begin
+      drive(i);
+      #1;
+      compare(i);
+      count;
+    end
+    finish;
+  end
+"""
+PIPELINED = """\
+  localparam integer LATENCY = @LATENCY@;
+  integer i;
+  initial begin
+    start;
+    undrive;
+@RESET@
+    for (i = 0; i < CASES + LATENCY; i = i + 1) begin
+      if (i < CASES) drive(i);
+      else undrive;
+      @(negedge clock);
+      if (i >= LATENCY) begin
+        compare(i - LATENCY);
+        count;
+      end
+      @(posedge clock);
+      #1;
+    end
+    finish;
+  end
+"""
+HANDSHAKE = """\
+  // Operands come in order, with gaps, and are undefined while in_valid is low; the output is made to wait.
+  localparam integer TIMEOUT = @TIMEOUT@;  // clock cycles without a transfer
+  localparam integer DRAIN = @DRAIN@;      // clock cycles after the last case
+  integer cycle, sent, idle, after;
+  reg [31:0] random;
+  reg offered, taken, given, waiting;
+  reg [@WIDTH@-1:0] held;
+  initial begin
+    start;
+    undrive;
+@RESET@
+    random = 32'h1; sent = 0; idle = 0; after = 0; waiting = 0; offered = 0;
+    for (cycle = 0; after < DRAIN; cycle = cycle + 1) begin
+      random = {random[30:0], random[31] ^ random[21] ^ random[1] ^ random[0]};
+      // By 256 cycles: no pauses, pauses of the input, of the output, of both.
+      if (!offered && sent < CASES && !(cycle[8] && random[1:0] == 0)) begin
+        offered = 1;
+        in_valid = 1;
+        drive(sent);
+      end
+      out_ready = @READY@;
+      @(negedge clock);
+      if (out_valid !== 0 && out_valid !== 1) $fatal(1, "@OUT_VALID@ is undefined, %0d of %0d cases compared", n, CASES);
+      if (in_ready !== 0 && in_ready !== 1) $fatal(1, "@IN_READY@ is undefined, %0d of %0d cases compared", n, CASES);
+      taken = offered && in_ready;
+      given = out_valid && out_ready;
+      if (waiting && !out_valid) $fatal(1, "case=%0d: @OUT_VALID@ fell before the result was taken", FIRST + n);
+      if (waiting && held !== {@OUTPUTS@}) $fatal(1, "case=%0d: the result changed before it was taken", FIRST + n);
+      if (out_valid && n >= sent + taken) $fatal(1, "a result after %0d cases, but operands of %0d", n, sent + taken);
+      if (given) begin
+        compare(n);
+        count;
+      end
+      waiting = out_valid && !given;
+      held = {@OUTPUTS@};
+      idle = taken || given ? 0 : idle + 1;
+      if (idle > TIMEOUT) $fatal(1, "no transfer in %0d cycles, %0d of %0d cases compared", TIMEOUT, n, CASES);
+      if (n == CASES) after = after + 1;
+      @(posedge clock);
+      #1;
+      if (taken) begin
+        sent = sent + 1;
+        offered = 0;
+        in_valid = 0;
+        undrive;
+      end
+    end
+    finish;
+  end
+"""
+RESET = """\
+    repeat (4) @(posedge clock);
+    #1 reset = @INACTIVE@;"""
+NO_RESET = """\
+    @(posedge clock);
+    #1;"""
+
+
+def _stimulus(bench: Bench, compared: list[Port]) -> str:
+    """How the cases are timed."""
+    if bench.clock is None:
+        return COMBINATIONAL
+    reset = RESET.replace("@INACTIVE@", str(int(bench.reset_low))) if bench.reset else NO_RESET
+    if bench.in_valid is None:
+        return PIPELINED.replace("@LATENCY@", str(bench.latency)).replace("@RESET@", reset)
+    words = {
+        "RESET": reset,
+        "TIMEOUT": TIMEOUT,
+        "DRAIN": DRAIN,
+        "READY": "!(cycle[9] && random[4:3] == 0)" if bench.out_ready else "1",
+        "OUTPUTS": ", ".join(f"got_{identifier(port.name)}" for port in compared),
+        "WIDTH": sum(port.bits for port in compared),
+        "OUT_VALID": bench.out_valid,
+        "IN_READY": bench.in_ready or "in_ready",
+    }
+    text = HANDSHAKE
+    for name, value in words.items():
+        text = text.replace(f"@{name}@", str(value))
+    return text
