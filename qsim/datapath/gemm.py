@@ -18,7 +18,7 @@ FLOATS = ((np.float32, 1 << 24, 32), (np.float64, 1 << 53, 8))
 SHORTEST = 32  # the same for products of bytes
 PACKED, PRODUCTS = 1 << 18, 1 << 23  # words to pack and products to sum that are worth a thread
 UNITS = 16  # rows of tiles of a piece
-BLOCK = 1 << 18  # elements of the rows that are converted at once: fewer fresh pages, which cost more than the conversion
+BLOCK = 1 << 19  # elements of the rows that are converted at once
 
 
 def exact_gemm(a: Ints, w: Ints) -> Ints:
@@ -74,16 +74,25 @@ def _by_float(a: Ints, w: Ints, dtype: np.dtype[Any], real: type, chunk: int) ->
     chunk * max|a| * max|w| <= 2^24 (float64: 2^53), so that the sum of any subset of the chunk's products is an integer that the
     type holds: no product and no sum rounds, with or without FMA, in whatever order and on however many threads BLAS adds.
     """
-    y: Ints = w.astype(real)
-    out = np.zeros((a.shape[0], w.shape[1]), dtype)
-    rows = max(BLOCK // max(y.shape), 64)
-    parts: Ints = np.empty((min(rows, a.shape[0]), w.shape[1]), real)
-    for m in range(0, a.shape[0], rows):
-        x: Ints = a[m : m + rows].astype(real)
-        part = parts[: x.shape[0]]
-        for k in range(0, a.shape[1], chunk):
-            out[m : m + rows] += np.matmul(x[:, k : k + chunk], y[k : k + chunk], out=part).astype(dtype)
+    (m, k), n = a.shape, w.shape[1]
+    out = np.zeros((m, n), dtype)
+    rows = min(max(BLOCK // max(k, n), 64), m)
+    x, y, part = _room(real, (rows, k), (k, n), (rows, n))
+    y[:] = w
+    for i in range(0, m, rows):
+        count = min(rows, m - i)
+        x[:count] = a[i : i + count]
+        for j in range(0, k, chunk):
+            np.matmul(x[:count, j : j + chunk], y[j : j + chunk], out=part[:count])
+            out[i : i + count] += part[:count].astype(dtype)
     return out
+
+
+def _room(real: type, *shapes: tuple[int, int]) -> list[Ints]:
+    """Empty arrays in one piece of memory, which malloc, unlike smaller pieces, keeps for the next call: fresh pages are slow."""
+    sizes = [math.prod(shape) for shape in shapes]
+    room: Ints = np.empty(sum(sizes), real)
+    return [part.reshape(shape) for part, shape in zip(np.split(room, np.cumsum(sizes)[:-1]), shapes, strict=True)]
 
 
 def _by_halves(a: Ints, w: Ints, largest: tuple[int, int], dtype: np.dtype[Any]) -> Ints:
