@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from qsim.cli.common import print_json, print_table, written
+from qsim.cli.golden_suite import Wanted, is_suite, write_suites
 from qsim.spec import Format, format_names, load_format
 
 if TYPE_CHECKING:
@@ -16,12 +17,13 @@ if TYPE_CHECKING:
     from qsim.golden.vectors import GoldenFile
 
 T = TypeVar("T")
+KINDS = ("dot", "matmul", "requantize", "encode", "pack", "chain")
 SHOWN = 20  # mismatches printed in full
 
 
 @click.group()
 def command() -> None:
-    """Golden vectors: element and block level, checked in under golden/.
+    """Golden vectors: formats at element and block level, units of datapaths as suites; checked in under golden/.
 
     \b
     Example:
@@ -32,19 +34,42 @@ def command() -> None:
 
 @command.command()
 @click.argument("names", nargs=-1, metavar="[NAME_OR_TOML]...")
-@click.option("--out", type=click.Path(path_type=Path), help="Folder to write to, instead of the checked-in one.")
+@click.option("--out", metavar="FOLDER", help="Folder to write to, instead of the checked-in one; - for the cases on stdout.")
 @click.option("--check-only", is_flag=True, help="Write nothing; exit 1 if a file would change.")
-def write(names: tuple[str, ...], out: Path | None, check_only: bool) -> None:
-    """Write the vectors of the formats named (all of the catalogue unless named), from the reference only.
+@click.option("--kind", type=click.Choice(KINDS), help="Unit of a suite; of a datapath dot unless given.")
+@click.option("--cases", default="directed,random", show_default=True, help="Also: exhaustive, where the inputs are few.")
+@click.option("--seed", type=click.IntRange(0, (1 << 64) - 1), default=0, show_default=True, help="Of the random cases.")
+@click.option("--count", type=click.IntRange(0), default=32, show_default=True, help="Random cases.")
+@click.option("--k", type=click.IntRange(1, 4096), help="Elements of a sum; the design's [ports] say it unless given.")
+@click.option("--parameters", metavar="LIST", help="Optional ports of the unit, with commas: bias, clamp, ...; or none.")
+@click.option("--operands", metavar="FILE.npz", help="Cases of your own arrays, named like the ports; - for JSONL on stdin.")
+@click.option("--bulk", is_flag=True, help="Kernels compute the undirected cases; the reference checks 1 % of them.")
+def write(names: tuple[str, ...], out: str | None, check_only: bool, **suite: Any) -> None:
+    """Write the vectors of the formats named (all of the catalogue unless named), or suites of datapaths.
 
-    Each file is read back and checked against reference and kernels first. If that fails, the candidate
+    NAME is a format (element and block vectors; with --kind encode or pack a suite) or a datapath (a suite).
+
+    Each file of a format is read back and checked against reference and kernels first. If that fails, the candidate
     stands beside the file as FILE.rej, the file is as it was, and the exit code is 1.
 
     \b
     Example:
       qsim golden write
       qsim golden write my_format.toml --out vectors
+      qsim golden write tflite_conv --kind dot --seed 1 --count 1000 --out vectors
+      qsim golden write my_mac.toml --kind dot --operands captured.npz --out vectors
+      my_simulator | qsim golden write tflite_conv --operands - --out -
     """  # noqa: D301
+    if any(is_suite(name, suite["kind"]) for name in names):
+        write_suites(names, Wanted(**suite, out=out, check_only=check_only))
+        return
+    if out == "-" or suite["operands"]:
+        raise ValueError("--out - and --operands are for suites; allowed: with a datapath, or with --kind")
+    write_formats(names, Path(out) if out else None, check_only)
+
+
+def write_formats(names: tuple[str, ...], out: Path | None, check_only: bool) -> None:
+    """Element and block vectors, from the reference only."""
     from qsim.golden.generate import generate, levels_of
     from qsim.golden.vectors import golden_path
 

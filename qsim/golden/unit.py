@@ -113,17 +113,20 @@ class Unit:
 
     def port(self, name: str) -> Port:
         """A port by name; ValueError for a name that the unit does not have."""
-        for port in self.ports:
-            if port.name == name:
-                return port
-        raise ValueError(f"no port {name!r}; allowed: {', '.join(p.name for p in self.ports)}")
+        if name not in self._named:
+            raise ValueError(f"no port {name!r}; allowed: {', '.join(self._named)}")
+        return self._named[name]
 
-    @property
+    @cached_property
+    def _named(self) -> dict[str, Port]:
+        return {port.name: port for port in self.ports}
+
+    @cached_property
     def inputs(self) -> tuple[Port, ...]:
         """Operands and parameters."""
         return tuple(p for p in self.ports if p.role in ("operand", "parameter"))
 
-    @property
+    @cached_property
     def outputs(self) -> tuple[Port, ...]:
         """Taps and result."""
         return tuple(p for p in self.ports if p.role in ("tap", "result"))
@@ -146,7 +149,7 @@ class Unit:
         acc = self.datapath.accumulator if self.datapath else None
         return acc if isinstance(acc, BlockAccumulator) else None
 
-    @property
+    @cached_property
     def out_format(self) -> Format | None:
         """The format of a requantized result."""
         name = self.datapath.out_format if self.datapath else None

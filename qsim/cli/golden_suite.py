@@ -1,0 +1,110 @@
+"""`qsim golden write SUITE` and `qsim golden check` of suites: units, operands from files or a pipe, JSONL."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from qsim.cli.common import written
+from qsim.spec import format_names
+from qsim.spec.load import read_table
+
+if TYPE_CHECKING:
+    from qsim.golden.suite import Suite
+    from qsim.golden.unit import Unit
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What `qsim golden write SUITE` was asked for."""
+
+    kind: str | None
+    cases: str
+    seed: int
+    count: int
+    k: int | None
+    parameters: str | None
+    operands: str | None
+    bulk: bool
+    out: str | None
+    check_only: bool
+
+
+def is_suite(name: str, kind: str | None) -> bool:
+    """Whether a name stands for a suite: with a kind, or that of a datapath."""
+    if kind is not None:
+        return True
+    return "accumulator" in read_table(Path(name)) if name.endswith(".toml") else name not in format_names()
+
+
+def unit_of(name: str, wanted: Wanted) -> tuple[Unit, str]:
+    """The unit of a datapath or format, and the suite's name."""
+    from qsim.datapath.datapaths import load_datapath
+    from qsim.golden.write_suite import datapath_unit, format_unit
+
+    kind = wanted.kind or "dot"
+    if kind in ("encode", "pack"):
+        unit = format_unit(name, kind, wanted.k)
+        assert unit.fmt is not None
+        return unit, unit.fmt.name
+    given = None
+    if wanted.parameters is not None:
+        given = tuple(p for p in wanted.parameters.replace("none", "").split(",") if p)
+    datapath = load_datapath(name)
+    return datapath_unit(datapath, kind, wanted.k, given), datapath.name
+
+
+def write_suites(names: tuple[str, ...], wanted: Wanted) -> None:
+    """Write each suite; exit code 1 where `--check-only` finds that one would change."""
+    from qsim.golden.write_suite import suite_path
+
+    stream = wanted.out == "-"
+    if stream and len(names) > 1:
+        raise ValueError(f"--out - with {len(names)} suites; allowed: one")
+    changed = 0
+    for name in names:
+        unit, label = unit_of(name, wanted)
+        suite = build(unit, label, wanted)
+        if stream:
+            for line in lines_of(suite):
+                click.echo(line)
+            continue
+        path = suite_path(Path(wanted.out) if wanted.out else None, unit.kind, label)
+        text = suite.text()
+        differs = not path.exists() or path.read_text() != text
+        changed += differs
+        if differs and not wanted.check_only:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with written(path) as (file,):
+                file.write(text.encode())
+        verb = "would change" if wanted.check_only else "written"
+        click.echo(f"{path}: {len(suite.cases)} cases, {verb if differs else 'as it was'}, digest {suite.digest[:12]}")
+    if changed and wanted.check_only:
+        raise SystemExit(1)
+
+
+def build(unit: Unit, name: str, wanted: Wanted) -> Suite:
+    """The suite: of the user's operands where they are given, else of the cases asked for."""
+    from qsim.golden.write_suite import user_suite, write_suite
+
+    if wanted.operands is None:
+        cases = [c for c in wanted.cases.split(",") if c]
+        return write_suite(unit, name, cases=cases, seed=wanted.seed, count=wanted.count, bulk=wanted.bulk)
+    from qsim.golden.operands import from_arrays, from_lines
+
+    if wanted.operands == "-":
+        return user_suite(unit, name, from_lines(unit, sys.stdin), wanted.bulk)
+    from qsim.cli.files import read_arrays
+
+    return user_suite(unit, name, from_arrays(unit, read_arrays(Path(wanted.operands)), wanted.operands), wanted.bulk)
+
+
+def lines_of(suite: Suite) -> list[str]:
+    """JSONL of the cases: id, flags, comment and every port, as in the suite's file."""
+    table: dict[str, Any] = json.loads(suite.text())
+    return [json.dumps(case, separators=(",", ":")) for case in table["cases"]]

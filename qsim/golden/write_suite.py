@@ -1,0 +1,148 @@
+"""Suites: a unit's cases with every port computed, by the reference, or in bulk by the kernels under the reference's eye."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from qsim import __version__
+from qsim.golden.cases import NOTES, Draft, Evaluated, directed, evaluated, exhaustive, random
+from qsim.golden.provenance import verified_by
+from qsim.golden.suite import Case, Suite
+from qsim.golden.unit import KINDS, OPTIONAL, Unit
+from qsim.golden.vectors import GoldenError
+from qsim.spec import load_format
+from qsim.spec.datapath import Datapath
+from qsim.spec.load import data_folder
+
+CASES = ("directed", "random", "exhaustive")
+DEFAULT_K = 16
+SHARE = 100  # of the bulk's undirected cases one in so many is computed again by the reference
+
+
+def datapath_unit(datapath: Datapath, kind: str, k: int | None = None, parameters: Sequence[str] | None = None) -> Unit:
+    """A unit of a datapath: k of its [ports], else two blocks, else 16; parameters of its [ports], else those that apply."""
+    if kind in ("encode", "pack"):
+        raise GoldenError(f"kind = {kind!r} with a datapath; allowed: a format")
+    given = tuple(parameters) if parameters is not None else stated(datapath) if datapath.ports else applicable(datapath, kind)
+    sizes = [fmt.block_size for fmt in (datapath.activation, datapath.weight) if fmt is not None and fmt.block_scales]
+    wanted = k or datapath.ports.get("k") or (2 * max(sizes) if sizes else DEFAULT_K)
+    tile = {"m": int(datapath.ports.get("m", 2)), "n": int(datapath.ports.get("n", 2))} if kind == "matmul" else {}
+    return Unit(kind, datapath, None, 1 if kind == "requantize" else wanted, parameters=given, **tile)
+
+
+def stated(datapath: Datapath) -> tuple[str, ...]:
+    """The optional parameters that the design has ports for."""
+    names = {"clamp": ("clamp_low", "clamp_high")}
+    return tuple(p for p in OPTIONAL if any(name in datapath.ports for name in names.get(p, (p,))))
+
+
+def applicable(datapath: Datapath, kind: str) -> tuple[str, ...]:
+    """The optional parameters that mean something: zero points where formats have them, or an output has one."""
+    q, a, w = datapath.requantizer, datapath.activation, datapath.weight
+    probe = Unit("dot", datapath)
+    block, integer = probe.block, probe.integer
+    wanted = {
+        "bias": probe.float is not None
+        or (block is not None and block.into == "float")
+        or (integer is not None and integer.bias != "float"),
+        "a_zero_point": integer is not None and a is not None and kind != "chain" and (a.zero_point or _quantized(datapath)),
+        "w_zero_point": integer is not None and w is not None and kind != "chain" and w.zero_point,
+        "out_zero_point": q is not None and q.zero_point != "none",
+        "clamp": q is not None,
+    }
+    alone = ("out_zero_point", "clamp") if kind == "requantize" else OPTIONAL
+    return tuple(name for name in OPTIONAL if wanted[name] and name in alone)
+
+
+def _quantized(datapath: Datapath) -> bool:
+    assert datapath.activation is not None
+    return datapath.requantizer is not None and datapath.activation.element.kind in ("int", "uint")
+
+
+def format_unit(name: str | Path, kind: str, k: int | None = None) -> Unit:
+    """A unit that encodes or packs a format: one block, or 16 elements."""
+    if kind not in ("encode", "pack"):
+        raise GoldenError(f"kind = {kind!r} with a format; allowed: encode, pack; the others take a datapath")
+    fmt = load_format(name)
+    return Unit(kind, None, fmt, k or (fmt.block_size if fmt.block_scales else DEFAULT_K))
+
+
+def write_suite(
+    unit: Unit, name: str, *, cases: Sequence[str] = ("directed", "random"), seed: int = 0, count: int = 32, bulk: bool = False
+) -> Suite:
+    """The suite of a unit.
+
+    Args:
+        unit: what is under test.
+        name: of the suite; with the unit's kind it names its file.
+        cases: which of `directed`, `random`, `exhaustive`.
+        seed: of the random cases.
+        count: random cases, those that the unit refuses not counted.
+        bulk: the kernels compute the undirected cases, the reference every hundredth of them again.
+
+    Raises:
+        GoldenError: an unknown kind of case, a unit with too many inputs for `exhaustive`, kernels that differ.
+    """
+    unknown = [c for c in cases if c not in CASES]
+    if unknown or not cases:
+        raise GoldenError(f"cases = {', '.join(cases)!r}; allowed: {', '.join(CASES)}, with commas between them")
+    found: list[Evaluated] = list(directed(unit).cases) if "directed" in cases else []
+    if "random" in cases:
+        found += computed(unit, random(unit, seed, count), bulk)
+    if "exhaustive" in cases:
+        found += computed(unit, exhaustive(unit), bulk)
+    return suite_of(unit, name, found, seed, bulk)
+
+
+def computed(unit: Unit, drafts: Iterable[Draft], bulk: bool) -> list[Evaluated]:
+    """Drafts with their outputs; those that the unit refuses are left out."""
+    if bulk:
+        from qsim.golden.unit_kernels import bulk_evaluated
+
+        return bulk_evaluated(unit, list(drafts), SHARE)
+    found = []
+    for draft in drafts:
+        try:
+            found.append(Evaluated(draft.flags, draft.comment, evaluated(unit, draft.inputs)))
+        except ValueError:
+            continue
+    return found
+
+
+def suite_of(unit: Unit, name: str, found: Sequence[Evaluated], seed: int = 0, bulk: bool = False) -> Suite:
+    """Evaluated cases as a suite."""
+    if not found:
+        raise GoldenError(f"{name}: no cases; the unit refuses all of them")
+    used = {flag for case in found for flag in case.flags}
+    return Suite(
+        name,
+        unit,
+        tuple(Case(i, case.flags, case.values, case.comment) for i, case in enumerate(found, 1)),
+        {flag: note for flag, note in NOTES.items() if flag in used},
+        seed,
+        "kernel" if bulk else "reference",
+        {"name": "qsim.kernels" if bulk else "qsim.reference", "version": __version__},
+        tuple(verified_by(unit.kind, name)),
+    )
+
+
+def suite_path(folder: Path | None, kind: str, name: str) -> Path:
+    """FOLDER/KIND/NAME.json; the checked-in suites unless a folder is given."""
+    return (folder or data_folder("golden")) / kind / f"{name.replace('/', '_')}.json"
+
+
+def suite_paths(folder: Path | None = None) -> list[Path]:
+    """Every suite of a folder."""
+    return [p for kind in KINDS for p in sorted(((folder or data_folder("golden")) / kind).glob("*.json"))]
+
+
+def user_suite(unit: Unit, name: str, drafts: Iterable[Draft], bulk: bool = False) -> Suite:
+    """A suite of the user's operands; GoldenError names the first case that the unit refuses."""
+    found = []
+    for i, draft in enumerate(drafts, 1):
+        try:
+            found.append(Evaluated(draft.flags, draft.comment, evaluated(unit, draft.inputs)))
+        except ValueError as error:
+            raise GoldenError(f"case {i} ({draft.comment or 'no comment'}): {error}") from None
+    return suite_of(unit, name, found, 0, bulk)
