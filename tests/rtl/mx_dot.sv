@@ -9,7 +9,7 @@ module mx_dot #(parameter M = 7) (
   output logic [2*(2*M+7)-1:0]   block_dots,
   output logic [23:0]            exponents,
   output logic [11:0]            largest_exponent,
-  output logic [53:0]            aligned,
+  output logic [65:0]            aligned,
   output logic [31:0]            result
 );
   localparam ELEMENT = M + 1;
@@ -17,50 +17,47 @@ module mx_dot #(parameter M = 7) (
   localparam MICRO = 16*ELEMENT;
   localparam SHARED = MICRO + 8;
   localparam DOT = 2*M + 7;
-  localparam FRACTION = 20;
+  localparam FRACTION = 26;
   localparam LEFT = FRACTION - 2*M;  // a block sum has 2*M fraction bits
   localparam signed [11:0] NONE = -12'sd1000;
 
   // sum * 2^(exponent - FRACTION) as float32, half to even; subnormals are kept, an overflow is an infinity.
-  function automatic [31:0] to_float(input signed [27:0] sum, input signed [11:0] exponent);
-    reg [27:0] magnitude;
-    reg [56:0] kept;
-    reg [33:0] bits;
+  function automatic [31:0] to_float(input signed [33:0] sum, input signed [11:0] exponent);
+    reg [33:0] magnitude;
+    reg [68:0] kept;  // 35 integer bits of the result's significand, then 34 that are dropped
+    reg [34:0] bits;
     reg up;
     integer top, last, right;
     begin
       magnitude = sum < 0 ? -sum : sum;
       top = 0;
-      for (int i = 0; i < 28; i = i + 1) if (magnitude[i]) top = i;
+      for (int i = 0; i < 34; i = i + 1) if (magnitude[i]) top = i;
       last = top + exponent - FRACTION - 23;  // exponent of the result's last bit
 `ifdef BUG_SUBNORMAL
       if (last < -149) magnitude = 0;
 `endif
       if (last < -149) last = -149;
       right = last - (exponent - FRACTION);
-      if (right > 29) right = 29;
-      if (right <= 0) begin
-        kept = {1'b0, magnitude, 28'b0} << -right;
-      end else begin
-        kept = {1'b0, magnitude, 28'b0} >> right;
-        if (right == 29) kept = {56'b0, magnitude != 0};
-      end
+      if (right > 35) right = 35;
+      kept = {1'b0, magnitude, 34'b0};
+      kept = right < 0 ? kept << -right : kept >> right;
 `ifdef BUG_STICKY
-      up = kept[27] && kept[28];
+      up = kept[33] && kept[34];
 `elsif BUG_TIE_AWAY
-      up = kept[27];
+      up = kept[33];
 `else
-      up = kept[27] && (kept[26:0] != 0 || kept[28]);
+      up = kept[33] && (kept[32:0] != 0 || kept[34]);
 `endif
-      bits = {6'b0, kept[55:28]};
+      bits = kept[68:34];
 `ifdef BUG_LOST_CARRY
       bits[22:0] = bits[22:0] + {22'b0, up};
 `else
-      bits = bits + {33'b0, up};
+      bits = bits + {34'b0, up};
 `endif
+      // The hidden bit, and a carry out of the fraction, add 1 to the exponent field.
       if (top + exponent - FRACTION >= -126) bits = bits + ((top + exponent - FRACTION + 126) << 23);
       if (magnitude == 0) bits = 0;
-      if (bits >= 34'h07F800000) bits = 34'h07F800000;
+      if (bits >= 35'h07F800000) bits = 35'h07F800000;
       to_float = {sum < 0 && bits != 0, bits[30:0]};  // every zero is +0
     end
   endfunction
@@ -72,9 +69,9 @@ module mx_dot #(parameter M = 7) (
   logic [7:0]              sa, sw;
   logic signed [DOT-1:0]   dot;
   logic signed [11:0]      exponent, largest;
-  logic [25:0]             magnitude;
-  logic signed [26:0]      term;
-  logic signed [27:0]      sum;
+  logic [31:0]             magnitude;
+  logic signed [32:0]      term;
+  logic signed [33:0]      sum;
 
   always_comb begin
     {ea, ew, xa, xw, product, ta, tw, nan_a, nan_w, nan, sa, sw, dot, exponent, magnitude, term} = 0;
@@ -152,7 +149,7 @@ module mx_dot #(parameter M = 7) (
       term = dot < 0 ? -$signed({1'b0, magnitude}) : $signed({1'b0, magnitude});
 `endif
       if (nan || dot == 0) term = 0;
-      aligned[j*27 +: 27] = term;
+      aligned[j*33 +: 33] = term;
       sum = sum + term;
     end
     result = nan ? 32'h7FFFFFFF : to_float(sum, largest);
