@@ -188,7 +188,7 @@ def _random_extremes(unit: Unit, rest: dict[str, int], seed: int) -> Iterator[Dr
         extra = {}
         if has(unit, "bias") and unit.integer is not None:
             low, high = unit.integer.last.range
-            extra["bias"] = words.of((0, low, high, low + words.bits(12), high - words.bits(12)))
+            extra["bias"] = words.of((0, low, high, min(low + words.bits(12), high), max(high - words.bits(12), low)))
         for name, (low, high) in zip(("a_zero_point", "w_zero_point"), ends(unit), strict=True):
             if has(unit, name):
                 extra[name] = words.of((0, 0, low, high))

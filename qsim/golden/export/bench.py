@@ -13,7 +13,7 @@ from qsim.spec import SpecError
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*")
 SIGNALS = ("clock", "reset", "in_valid", "in_ready", "out_valid", "out_ready")
-SETTINGS = ("k", "module", "parameters", "latency", "reset_low", *SIGNALS)
+SETTINGS = ("k", "m", "n", "module", "parameters", "latency", "reset_low", *SIGNALS)
 CLAMP = ("clamp_low", "clamp_high")
 
 
