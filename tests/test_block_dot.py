@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -539,3 +540,74 @@ def test_tables_describe_accumulators() -> None:
 def test_every_float_scale_has_a_verdict() -> None:
     """E4M3 is taken; scales of another float type are refused by name."""
     assert set(FLOAT_SCALES) == {"FP32", "FP16", "BF16", "E4M3"}
+
+
+# --- the blocks worked by hand ---
+
+
+def test_worked_blocks_are_what_qsim_computes() -> None:
+    """Every cell of the table of docs/block-dot.md, the sums and exponents below it, and the three results."""
+    text = (Path(__file__).resolve().parent.parent / "docs" / "block-dot.md").read_text()
+    table = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if re.match(r"\| \d+ \| ", line)]
+    x, y = np.zeros((1, 32), np.float32), np.zeros((1, 32), np.float32)
+    for k, p, q, *_ in table:
+        x[0, int(k)], y[0, int(k)] = float(p), float(q)
+    a, w = qsim.encode(x, "mx9", axis=1), qsim.encode(y, "mx9", axis=1)
+    sums = [0, 0]
+
+    assert len(table) == 6
+    for cells in table:
+        k, tau_a, tau_w, q_a, q_w, i_a, i_w, product = (int(cells[i]) for i in (0, 3, 4, 5, 6, 7, 8, 9))
+        assert (a.decode()[0, k], w.decode()[0, k]) == (x[0, k], y[0, k])
+        assert (a.scales[0][0, k // 2], w.scales[0][0, k // 2]) == (tau_a, tau_w)
+        assert (a.integers[0, k], w.integers[0, k]) == (q_a, q_w)
+        assert (i_a, i_w, product) == (q_a * (2 - tau_a), q_w * (2 - tau_w), i_a * i_w)
+        sums[k // 16] += product
+    aligned = BlockAccumulator("float", unit=replace(load_float_accumulator("hopper"), fraction=8), nfma=2)
+    fixed = BlockAccumulator("fixed", lsb=-8, sums=IntAccumulator(bits=16))
+    found = [block_matmul_taps(a, w, acc, w_rows=True) for acc in (EXACT, fixed, aligned)]
+    for result, taps, _ in found:
+        assert taps["block_dots"].tolist() == [[sums]] == [[[19276, 28672]]]
+        assert taps["exponents"].tolist() == [[[1, -6]]]
+        assert f"**{float(result[0, 0])}**" in text
+    assert found[1][1]["terms"].tolist() == [[[602, 7]]]
+    assert found[2][1]["aligned"].tolist() == [[[301, 3]]]
+    assert (a.scales[1].tolist(), w.scales[1].tolist()) == ([[127, 122]], [[128, 126]])
+
+
+# --- datapaths ---
+
+BLOCK = [name for name in qsim.datapath_names() if isinstance(qsim.load_datapath(name).accumulator, BlockAccumulator)]
+
+
+@pytest.mark.parametrize("name", BLOCK)
+def test_datapaths_of_block_formats(name: str) -> None:
+    """matmul, linear and trace_matmul of every datapath are the reference's; it says that it is not verified."""
+    d = qsim.load_datapath(name)
+    acc = d.accumulator
+    assert isinstance(acc, BlockAccumulator)
+    rng = np.random.default_rng(5)
+    x, y = rng.standard_normal((3, 150)).astype(np.float32), rng.standard_normal((4, 150)).astype(np.float32)
+    a, rows = qsim.encode(x, d.activation, axis=1), qsim.encode(y, d.weight, axis=1)
+    w = qsim.encode(np.ascontiguousarray(y.T), d.weight, axis=0, channel_axis=1)
+    expected = [[block_dot(row(a, m), row(rows, n), acc).result for n in range(4)] for m in range(3)]
+
+    assert d.not_verified
+    for result in (qsim.matmul(a, w, name), qsim.linear(a, rows, name), qsim.trace_matmul(a, w, name).result):
+        assert bits(result).tolist() == expected
+
+
+def test_vsq_sums_are_requantized_as_any_integers() -> None:
+    """A user's datapath: VS-Quant sums into a requantizer equal requantize of the sums, scales taken from the operands."""
+    rng = np.random.default_rng(6)
+    x, y = rng.standard_normal((3, 64)).astype(np.float32), rng.standard_normal((4, 64)).astype(np.float32)
+    a, w = qsim.encode(x, "int8", axis=1), qsim.encode(y, "vsq4", axis=1)
+    d = qsim.load_datapath("int8_vsq4")
+    sums = block_sums(a, w, d.accumulator, w_rows=True)
+    user = replace(d, requantizer=qsim.load_requantizer("xnnpack_fp32"), out_format="int8")
+
+    assert np.abs(sums.sums).max() > 1000
+    scale = 2.0**-5
+    assert np.array_equal(
+        qsim.linear(a, w, user, scale=scale), qsim.requantize(sums.sums.astype(np.int32), "xnnpack_fp32", scale=scale)
+    )
