@@ -117,17 +117,18 @@ def test_kernels_equal_reference(problem: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("overflow", ADD_OVERFLOWS)
-@pytest.mark.parametrize("bits", [12, 20, 24, 31])
-@pytest.mark.parametrize("lanes", [1, 4, 5])
+@pytest.mark.parametrize("bits", [12, 20, 24, 31, 32])
+@pytest.mark.parametrize(("lanes", "lane"), [(1, None), (4, None), (5, None), (5, 15), (2, 14), (1, 14)])
 @pytest.mark.parametrize("chunk", [None, 20])
-def test_paths_agree(overflow: str, bits: int, lanes: int, chunk: int | None) -> None:
+def test_paths_agree(overflow: str, bits: int, lanes: int, lane: int | None, chunk: int | None) -> None:
     """Exact columns, int32 and int64 give the same bits and counts: 3 rows, 300 columns of every magnitude, K = 1037."""
     rng = np.random.default_rng(bits)
     a = rng.integers(-128, 128, (3, 1037))
     w = rng.integers(-128, 128, (1037, 300)) >> rng.integers(0, 9, 300)
     w[:, ::7] = abs(w[:, ::7]) * np.where(a[1] < 0, -1, 1)[:, None]
     spill = None if chunk is None else Narrow(bits + 2, True, overflow)
-    acc = IntAccumulator(bits, overflow, "sequential" if chunk is None else "chunked", chunk, spill, lanes)
+    order = "sequential" if chunk is None else "chunked"
+    acc = IntAccumulator(bits, overflow, order, chunk, spill, lanes, None if lane is None else Narrow(lane))
     given_ = operands(a, w, acc, 0, 0, None)
     expected, counts, first = engine._in_tiles(given_, acc, given_.w.dtype, engine.lower(acc), sum_products)
     events: dict[str, int] = {}

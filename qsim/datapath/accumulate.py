@@ -13,7 +13,7 @@ import numpy as np
 
 from qsim.codec.threads import pieces, run
 from qsim.datapath.gemm import exact_gemm
-from qsim.datapath.int_operands import Operands, operands
+from qsim.datapath.int_operands import INT32, Operands, operands
 from qsim.datapath.int_range import partial_sums, span
 from qsim.spec.int_accumulator import IntAccumulator
 
@@ -203,26 +203,29 @@ def _in_tiles(
 def _in_int32(given: Operands, acc: IntAccumulator, idle: Masks) -> tuple[Sum, int, bool | None] | None:
     """The accumulator as the int32 kernel takes it, the register that lane sums enter, and whether it wraps; None: it cannot.
 
-    Chunks that cannot overflow are exact lane sums that enter `spill`.
+    Chunks that cannot overflow are exact lane sums that enter `spill`. A sum of lane sums that saturate stays inside the bounds
+    of the exact one.
     """
     from qsim.kernels.int_dot import ACCUMULATOR, SPILL
 
     if not idle:
         return None
-    s, name, lanes = lower(acc), "accumulator", acc.lanes
-    if acc.chunk and idle["accumulator"].all():
-        s, name, lanes = s._replace(lanes=acc.chunk, chunk=0), "spill", acc.chunk
+    s, name = lower(acc), "accumulator"
+    saturates = ("saturate", "saturate_symmetric", "error")
+    exact = {other: other not in idle or bool(idle[other].all()) for other in ("product", "lane")}
+    if acc.chunk and exact["lane"] and idle["accumulator"].all():
+        s, name = s._replace(lanes=acc.chunk, chunk=0), "spill"
     register = acc.narrows[name]
-    exact = all(idle[other].all() for other in ("product", "lane") if other in idle)
-    if not exact or register.overflow == "saturate_zero" or acc.order == "tree":
+    if acc.order == "tree" or register.overflow == "saturate_zero" or given.a.dtype != np.int32 or s.lanes > MAX_LANES:
         return None
-    if given.a.dtype != np.int32 or lanes > MAX_LANES:
+    if not exact["product"] or not (exact["lane"] or (acc.lane and acc.lane.overflow in saturates and acc.lane.bits <= 32)):
         return None
-    sums = partial_sums(given.w, span(given.a), lanes)
-    low, high = register.range
-    if low + span(sums[0])[0] < -(1 << 31) or high + span(sums[1])[1] >> 31:
+    sums = partial_sums(given.w, span(given.a), s.lanes)
+    low, high = (0, 0) if idle[name].all() else register.range
+    if register.bits > 32 or low + span(sums[0])[0] < -INT32 or high + span(sums[1])[1] >= INT32:
         return None
-    return s, SPILL if name == "spill" else ACCUMULATOR, True if register.overflow == "wrap" else None
+    busy = register.overflow == "wrap" and not idle[name].all()
+    return s, SPILL if name == "spill" else ACCUMULATOR, True if busy else None
 
 
 def _trace(

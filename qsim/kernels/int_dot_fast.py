@@ -1,14 +1,16 @@
 """Sums in a saturating or wrapping register (rule A1) in int32: two rows of outputs at once, their columns in vector lanes.
 
-Same bits as int_dot.py where products enter no register of their own, lane sums are exact, and |register| + |lane sum| < 2^31.
+Same bits as int_dot.py where products enter no register of their own, lane sums are exact or saturate, and no sum leaves int32.
 wraps None: the register saturates, also one with overflow `error`. counted None: events are not counted. Both are compiled apart.
 """
 
 import numpy as np
 
-from qsim.kernels.int_dot import BIAS, SPILL, ZERO_POINTS, add_tile
+from qsim.kernels.int_dot import BIAS, LANE, SPILL, ZERO_POINTS, add_tile
 from qsim.kernels.jit import helper, kernel
+from qsim.kernels.requantize import NONE
 
+LOWEST = -(1 << 31)
 BLOCK = 512  # products of a column that stay in the cache while all rows pass
 
 
@@ -63,9 +65,9 @@ def add_to_two(p, q, a, b, w, low, high, wraps, counted):
 
 
 @helper
-def add_lanes(p, lane, a, w, lanes, low, high, wraps, counted):
-    """p += the exact sum of every `lanes` products a * w; how often the register changed a value."""
-    count = np.int64(0)
+def add_lanes(p, lane, a, w, lanes, ends, low, high, wraps, counted):
+    """p += the sum of every `lanes` products a * w, kept inside `ends`; how often ends and the register changed a value."""
+    in_lane, count = np.int64(0), np.int64(0)
     K, n = a.size, p.size
     for first in range(0, K, lanes):
         stop = min(first + lanes, K)
@@ -81,31 +83,36 @@ def add_lanes(p, lane, a, w, lanes, low, high, wraps, counted):
             a0, w0 = a[k], w[k]
             for j in range(n):
                 lane[j] = np.int32(lane[j] + np.int32(a0 * np.int32(w0[j])))
-        events = np.int32(0)
+        events, changed = np.int32(0), np.int32(0)
         one = np.int32(1)
         for j in range(n):
-            p[j], e0 = step(p[j], one, lane[j], low, high, wraps)
+            kept = np.int32(min(max(lane[j], ends[0]), ends[1]))
+            p[j], e0 = step(p[j], one, kept, low, high, wraps)
             if counted is not None:
                 events = np.int32(events + e0)
+                changed = np.int32(changed + np.int32(kept != lane[j]))
         count += events
-    return count
+        in_lane += changed
+    return in_lane, count
 
 
 @helper
-def add_block(part, a, w, s, low, high, wraps, lane, idle, counted):
+def add_block(part, a, w, s, ends, low, high, wraps, lane, idle, counted):
     """part += a (rows, products of a block) * w, as above; lane, idle: a row of work space, a row of zeros."""
-    count = np.int64(0)
+    in_lane, count = np.int64(0), np.int64(0)
     rows = part.shape[0]
-    if s.lanes > 1:
+    if s.lanes > 1 or s.narrows[LANE, 0] != NONE:
         for m in range(rows):
-            count += add_lanes(part[m], lane, a[m], w, s.lanes, low, high, wraps, counted)
-        return count
+            changed, events = add_lanes(part[m], lane, a[m], w, s.lanes, ends, low, high, wraps, counted)
+            in_lane += changed
+            count += events
+        return in_lane, count
     for m in range(0, rows - 1, 2):
         count += add_to_two(part[m], part[m + 1], a[m], a[m + 1], w, low, high, wraps, counted)
     if rows & 1:
         lane[:] = 0
         count += add_to_two(part[rows - 1], lane, a[rows - 1], idle[: a.shape[1]], w, low, high, wraps, counted)
-    return count
+    return in_lane, count
 
 
 @kernel
@@ -113,7 +120,10 @@ def sum_int32(a, w, start, correction, bias, out, s, events, register, wraps, co
     """kernels/int_dot.sum_products for such accumulators; a is int32, w int16 or int32; register: where lane sums go."""
     K = a.shape[1]
     rows, n = out.shape
-    low, high = np.int32(s.narrows[register, 1]), np.int32(s.narrows[register, 2])
+    low, high = np.int32(max(s.narrows[register, 1], LOWEST)), np.int32(min(s.narrows[register, 2], -LOWEST - 1))
+    ends = (np.int32(LOWEST), np.int32(-LOWEST - 1))
+    if s.narrows[LANE, 0] != NONE:
+        ends = (np.int32(s.narrows[LANE, 1]), np.int32(s.narrows[LANE, 2]))
     block = max(BLOCK // s.lanes, 1) * s.lanes
     part = np.zeros((rows, n), np.int32)
     lane, idle = np.zeros(n, np.int32), np.zeros(min(block, K), np.int32)
@@ -127,7 +137,9 @@ def sum_int32(a, w, start, correction, bias, out, s, events, register, wraps, co
         last = min(first + each, K)
         for k in range(first, last, block):
             end = min(k + block, last)
-            events[register, 0] += add_block(part, a[:, k:end], w[k:end], s, low, high, wraps, lane, idle, counted)
+            changed, count = add_block(part, a[:, k:end], w[k:end], s, ends, low, high, wraps, lane, idle, counted)
+            events[LANE, 0] += changed
+            events[register, 0] += count
         for m in range(rows if s.chunk else 0):
             add_tile(out[m], part[m], s, SPILL, events)
             part[m] = 0
