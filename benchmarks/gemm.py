@@ -182,9 +182,12 @@ def verdict(row: Row, rows: dict[str, Row]) -> list[str]:
 @click.option("--side", default=1024, show_default=True, help="Side of the square matrices.")
 @click.option("--rounds", default=8, show_default=True, help="Rounds over all rows.")
 @click.option("--burst", default=0.25, show_default=True, help="Seconds of a burst.")
-def command(side: int, rounds: int, burst: float) -> None:
+@click.option("--row", "parts", multiple=True, help="Only rows whose name contains this, and those that ratios need.")
+def command(side: int, rounds: int, burst: float, parts: tuple[str, ...]) -> None:
     x = bytes_of(side)
     rows = [*exact_rows(x, side), *onnxruntime_rows(x, side), *torch_rows(x, side), *datapath_rows(side)]
+    needed = (NUMPY, ORT, COPY)
+    rows = [row for row in rows if not parts or row.name in needed or any(part in row.name for part in parts)]
     for _ in range(rounds):
         for row in rows:
             row.time(burst)
