@@ -91,6 +91,11 @@ def _drafts(unit: Unit, each: int) -> Iterator[Draft]:
             from qsim.golden.cases.through import through_sums
 
             yield from through_sums(unit, each)
+    elif unit.kind == "dot" and unit.block is not None:
+        from qsim.golden.cases import block
+
+        yield from block.structural(unit)
+        yield from block.searched(unit)
     else:
         raise NotImplementedError(unit.kind)
 

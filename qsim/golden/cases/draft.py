@@ -79,7 +79,8 @@ def operand(unit: Unit, side: str, elements: Sequence[int], scales: Sequence[Seq
     fmt = formats(unit)[0 if side == "activation" else 1]
     given = list(scales) if scales is not None else [[] for _ in fmt.scales]
     levels = [list(found) or unit_scale(s, count) for found, s, count in zip(given, fmt.scales, counts(fmt, unit.k), strict=True)]
-    words = to_words(Encoded(list(elements), tuple(levels)), (unit.k,), fmt)
+    zero = [0] if fmt.zero_point else None  # it stands in a port of its own
+    words = to_words(Encoded(list(elements), tuple(levels), zero), (unit.k,), fmt)
     outer = [level[0] for level, s in zip(levels, fmt.scales, strict=True) if not isinstance(s.group, int)]
     ports = [p for p in unit.inputs if p.name.startswith(f"{side}_scale")]
     return {side: unit.port(side).join(words)} | {p.name: code for p, code in zip(ports, outer, strict=False)}

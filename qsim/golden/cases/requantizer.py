@@ -59,7 +59,7 @@ def _arguments(unit: Unit, q: Requantizer, rest: Inputs) -> Iterator[tuple[Input
         for real in (Fraction(1, 2), Fraction(1, 4), at_rest, Fraction(1), Fraction(3, 4), q.scale[0], q.scale[1]):
             pattern = scale_pattern(q, real)
             for beside in (-1, 0, 1):
-                value = scale_value(q, max(pattern + beside, 0))
+                value = scale_value(q, pattern + beside) if pattern + beside >= 0 else "negative"
                 if isinstance(value, Fraction) and q.scale[0] <= value < q.scale[1]:
                     yield {"scale": pattern + beside}, value
         return
