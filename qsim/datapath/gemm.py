@@ -18,7 +18,7 @@ FLOATS = ((np.float32, 1 << 24, 32), (np.float64, 1 << 53, 8))
 SHORTEST = 32  # the same for products of bytes
 PACKED, PRODUCTS = 1 << 18, 1 << 23  # words to pack and products to sum that are worth a thread
 UNITS = 16  # rows of tiles of a piece
-BLOCK = 1 << 19  # elements of the rows that are converted at once
+BLOCK = 1 << 20  # elements of the rows that are converted at once
 
 
 def exact_gemm(a: Ints, w: Ints) -> Ints:
