@@ -17,8 +17,9 @@ from click.testing import CliRunner, Result
 
 import qsim
 from qsim.cli import COMMANDS, main
-from qsim.cli.common import number_text, written
+from qsim.cli.common import written
 from qsim.codec import convention_names
+from qsim.golden.fields import number_text
 from qsim.spec import format_names, load_format
 from qsim.spec.load import parse_format
 from qsim.spec.table import format_digest, format_table

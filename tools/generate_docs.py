@@ -17,8 +17,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # the checkout's own qsim, installed or not
 
-from qsim.cli.common import number_text  # noqa: E402
 from qsim.codec.conventions import TEXTS, conventions  # noqa: E402
+from qsim.golden.fields import number_text  # noqa: E402
 from qsim.spec import CHOICES, Format, format_names, load_format  # noqa: E402
 from qsim.spec.format import FAMILIES  # noqa: E402
 from qsim.spec.options import DEFAULTS, allowed_values  # noqa: E402

@@ -18,6 +18,7 @@ COMMANDS = {
     "explore": "Compare tensors across formats, or layers across datapaths; of files or of the embedded network.",
     "run": "Run a whole network in integers, bit for bit as TFLite does.",
     "golden": "Write golden vectors, or check qsim against them.",
+    "verify": "Compare a device's outputs with a suite, and name the first stage that differs.",
 }
 
 

@@ -7,8 +7,6 @@ import os
 import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from decimal import Context, Decimal, Inexact
-from fractions import Fraction
 from pathlib import Path
 from typing import IO, Any
 from zipfile import BadZipFile
@@ -85,16 +83,3 @@ def print_table(rows: list[list[Any]], headers: list[str], **how: Any) -> None:
     from tabulate import tabulate
 
     click.echo(tabulate(rows, headers=headers, disable_numparse=True, **how))
-
-
-def number_text(value: Fraction | str) -> str:
-    """A value in decimal: exact where 17 digits hold it, else 9 digits after `~`."""
-    if isinstance(value, str):
-        return value
-    for digits, mark in ((17, ""), (9, "~")):
-        context = Context(prec=digits)
-        context.traps[Inexact] = False
-        number = context.divide(Decimal(value.numerator), Decimal(value.denominator))
-        if mark or not context.flags[Inexact]:
-            break
-    return f"{mark}{number.normalize(context):g}"

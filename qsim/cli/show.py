@@ -7,9 +7,10 @@ from typing import Any
 
 import click
 
-from qsim.cli.common import number_text, print_json, print_table
+from qsim.cli.common import print_json, print_table
 from qsim.cli.show_datapath import describe_datapath, is_datapath, print_datapath
 from qsim.cli.show_preset import describe_preset, is_preset, print_preset
+from qsim.golden.fields import exact, read_word
 from qsim.spec import CHOICES, Element, Format, Scale, load_format
 from qsim.spec.options import DEFAULTS, allowed_values
 from qsim.spec.table import format_digest, format_table
@@ -77,11 +78,6 @@ def describe(fmt: Format) -> dict[str, Any]:
     }
 
 
-def exact(value: Fraction | str) -> dict[str, str]:
-    """A value as an exact fraction and in decimal."""
-    return {"exact": str(value), "decimal": number_text(value)}
-
-
 def element_range(element: Element) -> dict[str, Any]:
     """Largest and smallest values and the special codes of an element alone, before any scale."""
     width = -(-element.bits // 4)
@@ -145,76 +141,6 @@ def _choices(values: list[Any]) -> str:
     if len(values) > 2 and all(type(v) is int for v in values):
         return f"{values[0]} to {values[-1]}"
     return ", ".join(map(str, values))
-
-
-def read_word(fmt: Format, text: str) -> dict[str, Any]:
-    """Fields and exact values of a packed word, given in hexadecimal with all its digits."""
-    digits = text.lower().removeprefix("0x").replace("_", "")
-    wanted = -(-fmt.word_bits // 4)
-    if not digits or any(c not in "0123456789abcdef" for c in digits):
-        raise ValueError(f"word {text!r} is not hexadecimal")
-    word = int(digits, 16)
-    if len(digits) != wanted or word >> fmt.word_bits:
-        raise ValueError(
-            f"word {text!r} has {len(digits)} hexadecimal digits and {word.bit_length()} significant bits;"
-            f" a word of {fmt.name} has {wanted} digits for {fmt.word_bits} bits, leading zeros included"
-        )
-    codes, low = {}, 0
-    for name, width, count in fmt.word_fields:
-        codes[name] = [word >> (low + i * width) & ((1 << width) - 1) for i in range(count)]
-        low += width * count
-    if word >> low:
-        raise ValueError(f"word {text!r}: pad bits {fmt.word_bits - 1}:{low} are not zero")
-    scales = {
-        name: [{"code": _hex(c, s.bits), **exact(s.value(c))} for c in codes[name]]
-        for i, s in enumerate(fmt.block_scales)
-        if (name := f"scale{i}") in codes
-    }
-    inside = [s for i, s in enumerate(fmt.block_scales) if f"scale{i}" in codes]
-    units = [f"{s.type} scale per {s.group}" for s in fmt.scales if s not in inside]
-    return {
-        "format": fmt.name,
-        "word": f"0x{digits}",
-        "word_bits": fmt.word_bits,
-        "scales": scales,
-        "elements": [_element_row(fmt, codes, i) for i in range(fmt.block_size)],
-        "in_units_of": units,
-        "zero_point": "not in the word: taken as 0" if fmt.zero_point else None,
-    }
-
-
-def _element_row(fmt: Format, codes: dict[str, list[int]], i: int) -> dict[str, Any]:
-    element, code = fmt.element, codes["element"][i]
-    if element.kind == "ternary" and code == 2:
-        raise ValueError(f"element {i} has code 0x2; allowed for {fmt.name}: 0x0, 0x1 and 0x3 (0, +1 and -1, rule P1)")
-    value: Fraction | str = element.value(code)
-    for level, scale in enumerate(fmt.block_scales):
-        if f"scale{level}" in codes:
-            assert isinstance(scale.group, int)
-            value = _times(value, scale.value(codes[f"scale{level}"][i // scale.group]))
-    return {"index": i, "code": _hex(code, element.bits), "fields": _fields_text(element, code), **exact(value)}
-
-
-def _fields_text(element: Element, code: int) -> str:
-    """sign|exponent|mantissa, sign|magnitude, or the signed integer."""
-    if element.kind not in ("float", "sign_magnitude"):
-        return str(element.integer(code))
-    bits = f"{code:0{element.bits}b}"
-    parts = (bits[0], bits[1 : 1 + element.exponent_bits], bits[1 + element.exponent_bits :])
-    return "|".join(part for part in parts if part)
-
-
-def _times(a: Fraction | str, b: Fraction | str) -> Fraction | str:
-    if isinstance(a, Fraction) and isinstance(b, Fraction):
-        return a * b
-    if "nan" in (a, b):
-        return "nan"
-    sign = (str(a)[0] == "-") != (str(b)[0] == "-")
-    return "nan" if 0 in (a, b) else "-inf" if sign else "inf"
-
-
-def _hex(code: int, bits: int) -> str:
-    return f"0x{code:0{-(-bits // 4)}x}"
 
 
 def print_word(report: dict[str, Any]) -> None:

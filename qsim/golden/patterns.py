@@ -1,0 +1,74 @@
+"""Bit patterns of many cases as an array: one row a case, little-endian 64-bit words, the lowest word first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+Words = NDArray[np.uint64]
+WORD = np.dtype("<u8")
+
+
+def words_of(bits: int) -> int:
+    """Words of a pattern."""
+    return -(-bits // 64)
+
+
+def empty(rows: int, bits: int) -> Words:
+    """Patterns of zeros."""
+    return np.zeros((rows, words_of(bits)), WORD)
+
+
+def from_ints(patterns: Sequence[int], bits: int) -> Words:
+    """Rows of patterns, each inside `bits`."""
+    if bits <= 64:
+        return np.array(patterns, WORD).reshape(-1, 1)
+    if not len(patterns):
+        return empty(0, bits)
+    width = 8 * words_of(bits)
+    return np.frombuffer(b"".join([p.to_bytes(width, "little") for p in patterns]), WORD).reshape(-1, width // 8)
+
+
+def to_int(row: Words) -> int:
+    """The pattern of one row."""
+    return int.from_bytes(np.ascontiguousarray(row, WORD).tobytes(), "little")
+
+
+def ones(bits: int) -> Words:
+    """One row: all bits of a pattern set."""
+    return from_ints([(1 << bits) - 1], bits)
+
+
+def extract(words: Words, low: int, width: int) -> Words:
+    """Bits low .. low + width - 1 of every row; width is 64 or less."""
+    word, shift = divmod(low, 64)
+    found = words[:, word] >> np.uint64(shift)
+    if shift + width > 64:
+        found = found | words[:, word + 1] << np.uint64(64 - shift)
+    return found & np.uint64((1 << width) - 1)
+
+
+def deposit(words: Words, low: int, width: int, values: Words) -> None:
+    """Put values of at most 64 bits at low .. low + width - 1, which must hold zeros."""
+    word, shift = divmod(low, 64)
+    words[:, word] |= values << np.uint64(shift)
+    if shift + width > 64:
+        words[:, word + 1] |= values >> np.uint64(64 - shift)
+
+
+def nonzero_rows(words: Words) -> NDArray[np.bool_]:
+    """Rows with a bit set."""
+    if words.shape[1] > 8:
+        return np.asarray(words.any(axis=1))
+    found = words[:, 0]
+    for column in range(1, words.shape[1]):
+        found = found | words[:, column]
+    return np.asarray(found != 0)
+
+
+def pieces(rows: int, cells: int, limit: int = 1 << 22) -> Iterable[slice]:
+    """Slices of rows with no more than `limit` cells each, for tables that are wider than what they make."""
+    step = max(1, limit // max(cells, 1))
+    return (slice(start, min(start + step, rows)) for start in range(0, rows, step))
