@@ -117,20 +117,22 @@ def test_kernels_equal_reference(problem: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("overflow", ADD_OVERFLOWS)
-@pytest.mark.parametrize("bits", [12, 20, 24, 31, 32])
+@pytest.mark.parametrize("bits", [12, 20, 31, 32])
 @pytest.mark.parametrize(("lanes", "lane"), [(1, None), (4, None), (5, None), (5, 15), (2, 14), (1, 14)])
 @pytest.mark.parametrize("chunk", [None, 20])
 def test_paths_agree(overflow: str, bits: int, lanes: int, lane: int | None, chunk: int | None) -> None:
-    """Exact columns, int32 and int64 give the same bits and counts: 3 rows, 300 columns of every magnitude, K = 1037."""
+    """Exact columns, int32 and int64 give the same bits and counts: 3 rows, 300 columns of every magnitude, K = 700."""
     rng = np.random.default_rng(bits)
-    a = rng.integers(-128, 128, (3, 1037))
-    w = rng.integers(-128, 128, (1037, 300)) >> rng.integers(0, 9, 300)
+    a = rng.integers(-128, 128, (3, 700))
+    w = rng.integers(-128, 128, (700, 300)) >> rng.integers(0, 9, 300)
     w[:, ::7] = abs(w[:, ::7]) * np.where(a[1] < 0, -1, 1)[:, None]
     spill = None if chunk is None else Narrow(bits + 2, True, overflow)
     order = "sequential" if chunk is None else "chunked"
     acc = IntAccumulator(bits, overflow, order, chunk, spill, lanes, None if lane is None else Narrow(lane))
     given_ = operands(a, w, acc, 0, 0, None)
-    expected, counts, first = engine._in_tiles(given_, acc, given_.w.dtype, engine.lower(acc), sum_products)
+    expected, counts, first = engine._in_tiles(
+        given_, acc, [given_.w[:, :256].copy(), given_.w[:, 256:].copy()], engine.lower(acc), sum_products
+    )
     events: dict[str, int] = {}
 
     if first is not None:

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 WORK = 1 << 24  # products of a piece
 TAPS = 1 << 16
-TILE = 256
+TILE = 256  # columns, and at most so many rows, of a piece
+LANES = 32  # of a compiled loop over columns
 MAX_LANES = 4096  # of the int32 kernel
 
 
@@ -147,9 +148,11 @@ def _exact_columns(acc: IntAccumulator, idle: Masks, wraps: bool) -> NDArray[np.
 def _exact(given: Operands, acc: IntAccumulator) -> NDArray[Any]:
     """The exact sums, in the range of a last register that wraps."""
     total = exact_gemm(given.a, given.w)
-    if any(part.any() for part in (given.start, given.bias, given.slope, given.offset)):
-        start, correction, bias = given.addends(acc, slice(None), slice(None))
-        total = total + start + correction + bias
+    addends = given.start + given.bias + given.offset
+    if addends.any():
+        total = total + addends
+    if given.slope.any():
+        total = total + given.per_row[:, None] * given.slope
     if acc.last.overflow == "wrap":
         low, high = acc.last.range
         if span(total)[0] < low or span(total)[1] > high:
@@ -166,26 +169,33 @@ def _summed(given: Operands, acc: IntAccumulator, idle: Masks, counted: bool) ->
     if fast := _in_int32(given, acc, idle):
         s, register, wraps = fast
         flag = True if counted or errors else None  # compiled apart: a kernel that does not count is faster
-        small = span(given.w)[0] >= -(1 << 15) and span(given.w)[1] < 1 << 15
-        dtype = np.int16 if small else np.int32
-        result, events, _ = _in_tiles(given, acc, dtype, s, lambda *arguments: sum_int32(*arguments, register, wraps, flag))
+        tiles = _tiles(given.w, np.int16 if max(map(abs, span(given.w))) < 1 << 15 else np.int32, LANES)
+        result, events, _ = _in_tiles(given, acc, tiles, s, lambda *arguments: sum_int32(*arguments, register, wraps, flag))
         if not any(events[name] for name in errors):
             return result, events
-    result, events, first = _in_tiles(given, acc, given.w.dtype, lower(acc), sum_products)
+    result, events, first = _in_tiles(given, acc, _tiles(given.w, given.w.dtype), lower(acc), sum_products)
     if first:
         raise _first_overflow(given, acc, *first)
     return result, events
 
 
+def _tiles(w: NDArray[Any], dtype: DTypeLike, unit: int = 1) -> list[NDArray[Any]]:
+    """The columns of w by TILE; zero columns fill the last one up to a multiple of `unit`."""
+    tiles = []
+    for n in range(0, w.shape[1], TILE):
+        part = w[:, n : n + TILE].astype(dtype)
+        tiles.append(np.pad(part, ((0, 0), (0, -part.shape[1] % unit))))
+    return tiles
+
+
 def _in_tiles(
-    given: Operands, acc: IntAccumulator, dtype: DTypeLike, s: Sum, kernel: Callable[..., int]
+    given: Operands, acc: IntAccumulator, tiles: list[NDArray[Any]], s: Sum, kernel: Callable[..., int]
 ) -> tuple[NDArray[Any], dict[str, int], tuple[int, int] | None]:
-    """The sums, the events, and the place (m, n) from which on row m has the first error. dtype: of w."""
+    """The sums, the events, and the place (m, n) from which on row m has the first error. tiles: of w."""
     (M, N), K = given.shape, given.a.shape[1]
     result = np.empty((M, N), _dtype(acc))
-    each = max(WORK // (TILE * max(K, 1)), 2)
+    each = min(max(WORK // (TILE * max(K, 1)), 2), TILE)
     columns = [slice(n, min(n + TILE, N)) for n in range(0, N, TILE)]
-    tiles = [np.ascontiguousarray(given.w[:, part], dtype) for part in columns]
     work = [(slice(m, min(m + each, M)), part) for m in range(0, M, each) for part in columns]
 
     def task(rows: slice, part: slice) -> tuple[int, Ints]:

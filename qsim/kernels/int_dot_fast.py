@@ -117,16 +117,19 @@ def add_block(part, a, w, s, ends, low, high, wraps, lane, idle, counted):
 
 @kernel
 def sum_int32(a, w, start, correction, bias, out, s, events, register, wraps, counted):
-    """kernels/int_dot.sum_products for such accumulators; a is int32, w int16 or int32; register: where lane sums go."""
-    K = a.shape[1]
+    """kernels/int_dot.sum_products for such accumulators; a is int32, w int16 or int32, columns beyond out's are 0.
+
+    register: where lane sums go.
+    """
+    K, width = w.shape
     rows, n = out.shape
     low, high = np.int32(max(s.narrows[register, 1], LOWEST)), np.int32(min(s.narrows[register, 2], -LOWEST - 1))
     ends = (np.int32(LOWEST), np.int32(-LOWEST - 1))
     if s.narrows[LANE, 0] != NONE:
         ends = (np.int32(s.narrows[LANE, 1]), np.int32(s.narrows[LANE, 2]))
     block = max(BLOCK // s.lanes, 1) * s.lanes
-    part = np.zeros((rows, n), np.int32)
-    lane, idle = np.zeros(n, np.int32), np.zeros(min(block, K), np.int32)
+    part = np.zeros((rows, width), np.int32)
+    lane, idle = np.zeros(width, np.int32), np.zeros(min(block, K), np.int32)
     for m in range(rows):
         out[m] = 0
         add_tile(out[m], start[m], s, BIAS, events)
@@ -141,7 +144,7 @@ def sum_int32(a, w, start, correction, bias, out, s, events, register, wraps, co
             events[LANE, 0] += changed
             events[register, 0] += count
         for m in range(rows if s.chunk else 0):
-            add_tile(out[m], part[m], s, SPILL, events)
+            add_tile(out[m], part[m, :n], s, SPILL, events)
             part[m] = 0
     for m in range(rows):
         for j in range(0 if s.chunk else n):
