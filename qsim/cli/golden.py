@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from qsim.cli.common import print_json, print_table, written
+from qsim.cli.golden_export import export, import_
 from qsim.cli.golden_suite import Wanted, is_suite, write_suites
 from qsim.spec import Format, format_names, load_format
 
@@ -177,3 +178,7 @@ def _progress(items: list[T], what: str) -> Iterable[T]:
     from tqdm import tqdm
 
     return tqdm(items, what, leave=False, disable=None)
+
+
+command.add_command(export)
+command.add_command(import_)

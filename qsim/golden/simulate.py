@@ -6,6 +6,7 @@ no mismatch, and the exclusive or of every port's words as the manifest states i
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -135,15 +136,14 @@ def _direction(file: str, line: str, column: str) -> str:
     """Of the port declared at a place: the last keyword before it."""
     lines = Path(file).read_text(errors="replace").splitlines()[: int(line)]
     before = "\n".join([*lines[:-1], lines[-1][: int(column) - 1]])
-    return (re.findall(r"\b(input|output|inout)\b", before) or ["input"])[-1]
+    words: list[str] = re.findall(r"\b(input|output|inout)\b", before)
+    return words[-1] if words else "input"
 
 
 def _compiled(command: list[str], environment: Mapping[str, str]) -> str:
     """What the compiler said; SimulatorError if it failed."""
-    import os
-
     result = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **environment})
-    text = result.stdout + result.stderr
+    text: str = result.stdout + result.stderr
     if result.returncode:
         raise SimulatorError(f"{Path(command[0]).name}: exit code {result.returncode}:\n{text[-4000:].strip()}")
     return text

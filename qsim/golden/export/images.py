@@ -20,7 +20,6 @@ class Image:
     name: str
     file: str
     bits: int
-    words: tuple[int, ...]
     text: str
 
     @property

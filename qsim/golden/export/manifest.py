@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import reduce
 from operator import xor
 from pathlib import Path
@@ -26,9 +26,8 @@ def identifier(port: str) -> str:
     return port.replace(".", "_")
 
 
-def manifest(suite: Suite, to: str, whole: str, ports: list[dict[str, Any]], bench: dict[str, Any] | None) -> dict[str, Any]:
+def manifest(suite: Suite, to: str, whole: str, bench: dict[str, Any] | None) -> dict[str, Any]:
     """The manifest, its files still missing. whole: digest of the suite that the cases come from."""
-    head = {key: value for key, value in suite.head().items() if key not in ("ports", "number_of_cases")}
     return {
         "schema": SCHEMA,
         "to": to,
@@ -40,10 +39,10 @@ def manifest(suite: Suite, to: str, whole: str, ports: list[dict[str, Any]], ben
         "whole": whole,
         "bench": bench,
         "files": {},
-        "ports": ports,
-        "head": head,
+        "ports": [port_entry(suite.unit, port, suite.column(port.name)) for port in suite.unit.ports],
+        "head": {key: value for key, value in suite.head().items() if key not in ("ports", "number_of_cases")},
         "ids": [case.id for case in suite.cases],
-        "about": [[list(case.flags), case.comment] for case in suite.cases],
+        "about": [[list(case.flags), case.comment, list(case.masks)] for case in suite.cases],
     }
 
 
@@ -94,6 +93,11 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise GoldenError(f"{folder}: is no folder; allowed: a folder that `qsim golden export` wrote") from None
     except (ValueError, RecursionError) as error:
         raise GoldenError(f"{path}: not JSON: {error}") from None
+    return check_table(table, str(path))
+
+
+def check_table(table: Any, path: str) -> dict[str, Any]:
+    """The form of a manifest; GoldenError names the key."""
     if not isinstance(table, dict) or table.get("schema") != SCHEMA:
         raise GoldenError(f"{path}: schema = {table.get('schema') if isinstance(table, dict) else None!r}; allowed: {SCHEMA}")
     if sorted(table) != sorted(KEYS):
@@ -111,21 +115,18 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def check_files(folder: Path, files: Mapping[str, Any], names: Iterable[str]) -> dict[str, bytes]:
-    """The contents of the files named; GoldenError where one is missing or not what was exported."""
+def check_files(folder: Path, files: Mapping[str, Any]) -> dict[str, bytes]:
+    """The contents of all files; GoldenError where one is missing or not what was exported."""
     found = {}
-    for name in names:
-        path = folder / name
-        if name not in files:
-            raise GoldenError(f"{folder / MANIFEST}: files states no {name}; allowed: every file that ports name")
+    for name, digest in files.items():
+        path = folder / Path(name).name
         try:
-            data = path.read_bytes()
+            found[name] = data = path.read_bytes()
         except FileNotFoundError:
             raise GoldenError(f"{path}: no such file; {folder / MANIFEST} states it") from None
-        if sha256(data) != files[name]:
+        if sha256(data) != digest:
             raise GoldenError(
-                f"{path}: {len(data)} bytes with sha256 {sha256(data)[:12]}…, but {MANIFEST} states {str(files[name])[:12]}…:"
+                f"{path}: {len(data)} bytes with sha256 {sha256(data)[:12]}…, but {MANIFEST} states {str(digest)[:12]}…:"
                 " the file was changed or cut"
             )
-        found[name] = data
     return found

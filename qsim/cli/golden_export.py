@@ -1,0 +1,68 @@
+"""`qsim golden export` and `qsim golden import`: suites as files for simulators, C and numpy, and back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from qsim.cli.common import refuse_overwrite, written
+
+TO = ("readmemh", "readmemb", "sv", "c", "npz", "jsonl")
+
+
+@click.command()
+@click.argument("suite", type=click.Path(path_type=Path))
+@click.option("--to", type=click.Choice(TO), required=True, help="What to write.")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--case", type=click.IntRange(1), metavar="ID", help="This case alone, as for a bench to look at waves.")
+@click.option("--ports", metavar="TOML", help="Datapath file whose [ports] table is the design's, instead of the suite's own.")
+def export(suite: Path, to: str, folder: Path, case: int | None, ports: str | None) -> None:
+    """Write the vectors of SUITE into FOLDER, which is new, empty, or an earlier export.
+
+    \b
+    readmemh, readmemb  a memory image a port, and tb.sv, a self-checking testbench of the [ports] table's design
+    sv                  the same, and a SystemVerilog package of the formats
+    c                   a header with an array of structs
+    npz, jsonl          arrays, or a line of JSON a case
+
+    \b
+    Example:
+      qsim golden export golden/suites/mx9.dot.json --to readmemh vectors
+      qsim golden export my_mac.dot.json --to sv wave --case 17
+      iverilog -g2012 -s tb -o tb.vvp vectors/tb.sv my_mac.sv && vvp -n tb.vvp +vectors=vectors +out=given
+    """  # noqa: D301
+    from qsim.datapath.datapaths import load_datapath
+    from qsim.golden.export import export as write
+    from qsim.golden.suite import read_suite
+
+    table = load_datapath(ports).ports if ports else None
+    if table is not None and not table:
+        raise ValueError(f"{ports}: no [ports] table; allowed: a datapath file with one")
+    found = write(read_suite(suite), to, folder, case=case, ports=table)
+    bench = found["bench"]
+    click.echo(
+        f"{folder}: {found['cases']} cases, {len(found['files'])} files"
+        + ("" if bench or to not in TO[:3] else "; no [ports], no testbench")
+    )
+    if bench:
+        click.echo(f"tb.sv drives {bench['module']} and compares {', '.join(bench['compared'])}")
+
+
+@click.command(name="import")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), required=True, metavar="FILE", help="The suite's file.")
+def import_(folder: Path, out: Path) -> None:
+    """Read FOLDER, or a vectors.npz or vectors.jsonl, back into a suite, with every digest checked.
+
+    \b
+    Example:
+      qsim golden import vectors --out my_mac.dot.json
+    """  # noqa: D301
+    from qsim.golden.export import import_suite
+
+    suite = import_suite(folder)
+    refuse_overwrite(out, folder)
+    with written(out) as (file,):
+        file.write(suite.text().encode())
+    click.echo(f"{out}: suite {suite.name}, {len(suite.cases)} cases")
