@@ -6,12 +6,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from qsim import __version__
-from qsim.golden.cases import NOTES, Draft, Evaluated, directed, evaluated, exhaustive, random
+from qsim.golden.cases import Draft, Evaluated, directed, evaluated, exhaustive, notes_of, random
 from qsim.golden.provenance import verified_by
 from qsim.golden.suite import Case, Suite
 from qsim.golden.unit import KINDS, OPTIONAL, Unit
 from qsim.golden.vectors import GoldenError
 from qsim.spec import load_format
+from qsim.spec.block_accumulator import BlockAccumulator
 from qsim.spec.datapath import Datapath
 from qsim.spec.load import data_folder
 
@@ -26,9 +27,17 @@ def datapath_unit(datapath: Datapath, kind: str, k: int | None = None, parameter
         raise GoldenError(f"kind = {kind!r} with a datapath; allowed: a format")
     given = tuple(parameters) if parameters is not None else stated(datapath) if datapath.ports else applicable(datapath, kind)
     sizes = [fmt.block_size for fmt in (datapath.activation, datapath.weight) if fmt is not None and fmt.block_scales]
-    wanted = k or datapath.ports.get("k") or (2 * max(sizes) if sizes else DEFAULT_K)
+    wanted = k or datapath.ports.get("k") or (_blocks(datapath, max(sizes)) if sizes else DEFAULT_K)
     tile = {"m": int(datapath.ports.get("m", 2)), "n": int(datapath.ports.get("n", 2))} if kind == "matmul" else {}
     return Unit(kind, datapath, None, 1 if kind == "requantize" else wanted, parameters=given, **tile)
+
+
+def _blocks(datapath: Datapath, size: int) -> int:
+    """Elements of two blocks, or of one step of the accumulator and one block more."""
+    acc = datapath.accumulator
+    assert isinstance(acc, BlockAccumulator)
+    step = acc.nfma * (1 if acc.terms == "products" else acc.sum_length(size))
+    return -(-step // size) * size + size if step > size else 2 * size
 
 
 def stated(datapath: Datapath) -> tuple[str, ...]:
@@ -119,7 +128,7 @@ def suite_of(unit: Unit, name: str, found: Sequence[Evaluated], seed: int = 0, b
         name,
         unit,
         tuple(Case(i, case.flags, case.values, case.comment) for i, case in enumerate(found, 1)),
-        {flag: note for flag, note in NOTES.items() if flag in used},
+        {flag: note for flag, note in notes_of(unit).items() if flag in used},
         seed,
         "kernel" if bulk else "reference",
         {"name": "qsim.kernels" if bulk else "qsim.reference", "version": __version__},

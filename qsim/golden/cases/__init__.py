@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import NamedTuple
 
-from qsim.golden.cases.draft import Draft, Inputs, Words, defaults
+from qsim.golden.cases.draft import Draft, Inputs, defaults
 from qsim.golden.cases.notes import NOTES
 from qsim.golden.cases.observe import observe
+from qsim.golden.cases.randomly import stream
 from qsim.golden.cases.rest import refusal
 from qsim.golden.unit import Unit
 from qsim.golden.unit_reference import evaluate
+from qsim.golden.vectors import GoldenError
 
-__all__ = ["NOTES", "Draft", "Evaluated", "Selection", "directed", "evaluated", "exhaustive", "random", "select"]
+__all__ = [
+    "NOTES",
+    "Draft",
+    "Evaluated",
+    "Selection",
+    "directed",
+    "evaluated",
+    "exhaustive",
+    "notes_of",
+    "random",
+    "select",
+    "stream",
+]
 
 EACH = 2  # cases kept for each thing seen
 MAX_INPUT_BITS = 20  # of an exhaustive suite
@@ -80,35 +95,61 @@ def directed(unit: Unit, each: int = EACH) -> Selection:
 
 
 def _drafts(unit: Unit, each: int) -> Iterator[Draft]:
-    from qsim.golden.cases import integer, requantizer
+    from qsim.golden.cases import block, encoding, floats, integer, requantizer, tiles
 
     if unit.kind == "requantize":
         yield from requantizer.candidates(unit)
-    elif unit.kind == "dot" and unit.integer is not None:
-        yield from integer.structural(unit)
-        yield from integer.searched(unit)
-        if unit.datapath is not None and unit.datapath.requantizer is not None:
+    elif unit.kind == "encode":
+        yield from encoding.encode_drafts(unit)
+    elif unit.kind == "pack":
+        yield from encoding.pack_drafts(unit)
+    elif unit.kind == "chain":
+        yield from encoding.chain_drafts(unit)
+    elif unit.kind == "matmul":
+        one = tiles.one_output(unit)
+        yield from tiles.tile_drafts(unit, one, _structural(one), defaults(unit))
+    else:
+        yield from _structural(unit)
+        yield from (integer if unit.integer else block if unit.block else floats).searched(unit)
+        if unit.integer is not None and unit.datapath is not None and unit.datapath.requantizer is not None:
             from qsim.golden.cases.through import through_sums
 
             yield from through_sums(unit, each)
-    elif unit.kind == "dot" and unit.block is not None:
-        from qsim.golden.cases import block
 
-        yield from block.structural(unit)
-        yield from block.searched(unit)
-    else:
-        raise NotImplementedError(unit.kind)
+
+def _structural(unit: Unit) -> Iterator[Draft]:
+    """Directed cases of a dot product that stand for themselves."""
+    from qsim.golden.cases import block, floats, integer
+
+    yield from (integer if unit.integer else block if unit.block else floats).structural(unit)
 
 
 def random(unit: Unit, seed: int, count: int) -> Iterator[Draft]:
     """count drafts of the seed."""
-    words = Words(seed, 2)
-    rest = defaults(unit)
-    for i in range(count):
-        inputs = {port.name: words.bits(port.bits) for port in unit.inputs}
-        yield Draft(("Random",), "", inputs | (rest if i % 2 else {}))
+    yield from islice(stream(unit, seed), count)
 
 
 def exhaustive(unit: Unit) -> Iterator[Draft]:
-    """Every input."""
-    raise NotImplementedError
+    """Every pattern of the operands, parameters at rest; GoldenError where they are too many."""
+    operands = [port for port in unit.inputs if port.role == "operand"]
+    bits = sum(port.bits for port in operands)
+    if bits > MAX_INPUT_BITS:
+        widths = " + ".join(f"{port.name} {port.bits}" for port in operands)
+        raise GoldenError(f"exhaustive: {bits} bits of operands ({widths}); allowed: {MAX_INPUT_BITS}, with a smaller k")
+    rest = defaults(unit)
+    for number in range(1 << bits):
+        inputs, place = dict(rest), 0
+        for port in operands:
+            inputs[port.name] = number >> place & ((1 << port.bits) - 1)
+            place += port.bits
+        yield Draft(("Exhaustive",), "", inputs)
+
+
+def notes_of(unit: Unit) -> dict[str, str]:
+    """What the flags of a unit's cases mean."""
+    if unit.kind not in ("encode", "chain"):
+        return NOTES
+    from qsim.golden.block_cases import NOTES as ROWS
+
+    both = {flag: f"{NOTES[flag]} Of the rows: {ROWS[flag]}" for flag in NOTES.keys() & ROWS.keys()}
+    return NOTES | ROWS | (both if unit.kind == "chain" else {})

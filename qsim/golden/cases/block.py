@@ -113,18 +113,18 @@ class Builder:
 def structural(unit: Unit) -> Iterator[Draft]:
     """Cases that stand for themselves."""
     b = Builder(unit)
-    yield from _elements(b)
-    yield from _lanes(b)
+    yield from elements(b)
+    yield from lanes(b)
     for side in (0, 1):
-        yield from _walking(b, side)
-        yield from _special_codes(b, side)
+        yield from walking(b, side)
+        yield from special_codes(b, side)
         yield from _scale_codes(b, side)
         yield from _microexponents(b, side)
     yield from _pairs_of_blocks(b)
-    yield from _biases(b)
+    yield from biases(b)
 
 
-def _elements(b: Builder) -> Iterator[Draft]:
+def elements(b: Builder) -> Iterator[Draft]:
     (ca, cw), k = b.codes, b.unit.k
     yield Draft(("Zero",), "all operands 0", b.inputs([], []))
     for a, w, text in (
@@ -144,7 +144,7 @@ def _elements(b: Builder) -> Iterator[Draft]:
     )
 
 
-def _lanes(b: Builder) -> Iterator[Draft]:
+def lanes(b: Builder) -> Iterator[Draft]:
     """Each lane of the first block alone, then one lane of every other block."""
     lanes = [
         *range(min(b.block, b.unit.k)),
@@ -157,7 +157,7 @@ def _lanes(b: Builder) -> Iterator[Draft]:
         yield Draft(("OneHot",), f"lane {lane} alone", b.inputs(*rows))
 
 
-def _walking(b: Builder, side: int) -> Iterator[Draft]:
+def walking(b: Builder, side: int) -> Iterator[Draft]:
     """One bit of every element, and of every scale."""
     element = b.codes[side]
     for bit in range(element.element.bits):
@@ -181,7 +181,7 @@ def _with_scale(b: Builder, side: int, level: int, given: Sequence[int], ones: b
     return b.inputs(*b.filled(a, w), *scales)
 
 
-def _special_codes(b: Builder, side: int) -> Iterator[Draft]:
+def special_codes(b: Builder, side: int) -> Iterator[Draft]:
     """-0, subnormals, infinities and NaNs."""
     c, other = b.codes[side], b.codes[1 - side]
     found: list[tuple[str, str, int]] = []
@@ -323,7 +323,7 @@ def _block_scales(b: Builder, exponents: Sequence[int]) -> list[list[list[int]] 
     return found
 
 
-def _biases(b: Builder) -> Iterator[Draft]:
+def biases(b: Builder) -> Iterator[Draft]:
     """Addends of a float accumulator."""
     if not has(b.unit, "bias") or b.unit.port("bias").kind != "float32":
         return
