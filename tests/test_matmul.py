@@ -261,6 +261,11 @@ def test_safe_bits_of_a_datapath() -> None:
     assert qsim.load_datapath("int8_saturate16").safe_bits(np.full((4, 1), 127), (-127, 127)).any_order == (17,)
 
 
+def test_safe_bits_takes_integers_only() -> None:
+    with pytest.raises(SpecError, match=r"w or x_range holds 0.5; allowed: integers \(rule A4\)"):
+        qsim.load_datapath("int8_saturate16").safe_bits(np.full((2, 2), 0.5), (0, 1))
+
+
 def integers(*shape: int) -> np.ndarray:
     """Small integers."""
     return np.arange(np.prod(shape)).reshape(shape) % 5
@@ -281,6 +286,7 @@ def integers(*shape: int) -> np.ndarray:
         (integers(2, 3), integers(3, 2), "int32_exact", {"bias": integers(3)}, r"allowed: integers of shape \(2,\)"),
         (integers(2, 3), integers(3, 2), "int32_exact", {"a_zero_point": 0.5}, "a_zero_point is float64; allowed: integers"),
         (integers(2, 3), integers(3, 2), "int32_exact", {"w_zero_point": [1, 2, 3]}, r"w_zero_point has shape \(3,\); allowed: one number, or \(2,\)"),
+        (integers(2, 3), integers(3, 2), "int8_saturate16", {"a_zero_point": 128}, "a_zero_point: int8 has no value 128; allowed: -128 to 127"),
         (integers(2, 3), integers(3, 2), "no_such", {}, "unknown datapath 'no_such'; allowed: int32_exact"),
         (np.full((1, 2), 2**31 - 1), np.full((2, 1), 2), "int32_exact", {}, r"4294967294"),
         (np.ones((2, 3)), integers(3, 2), "hopper/fp16", {}, "weight is int64; allowed for hopper/fp16: floats"),

@@ -34,8 +34,11 @@ def integer_operand(x: object, datapath: Datapath, side: str, zero_point: object
         raise ValueError(f"{side} is {values.dtype}; allowed for {datapath.name}: integers, or a QTensor of an integer format")
     if values.ndim != 2:
         raise ValueError(f"{side} has shape {values.shape}; allowed: {shape_of(side, transposed)}")
-    check_range(values, *datapath.operand_interval(side), f"{side}: {fmt.name if fmt else f'{MAX_INTEGER_BITS}-bit integers'}")
-    return Operand(values.T if transposed else values, zeros(zero_point, side, values.shape[0 if transposed else 1]), None)
+    what = fmt.name if fmt else f"{MAX_INTEGER_BITS}-bit integers"
+    check_range(values, *datapath.operand_interval(side), f"{side}: {what}")
+    zero = zeros(zero_point, side, values.shape[0 if transposed else 1])
+    check_range(zero, *datapath.operand_interval(side), f"{side[0]}_zero_point: {what}")
+    return Operand(values.T if transposed else values, zero, None)
 
 
 def shape_of(side: str, transposed: bool) -> str:
@@ -65,7 +68,8 @@ def check_range(values: NDArray[Any], low: int, high: int, what: str) -> None:
         return
     bad = np.argwhere((values < low) | (values > high))[0]  # numpy compares exactly, also where low or high leaves the type
     index = ", ".join(str(int(i)) for i in bad)
-    raise ValueError(f"{what} has no value {int(values[tuple(bad)])}, index [{index}]; allowed: {low} to {high}")
+    where = f", index [{index}]" if values.ndim else ""
+    raise ValueError(f"{what} has no value {int(values[tuple(bad)])}{where}; allowed: {low} to {high}")
 
 
 def check_axis(q: QTensor, side: str, transposed: bool = False) -> None:
@@ -95,7 +99,8 @@ def check_format(q: QTensor, fmt: Format | None, datapath: Datapath, side: str) 
 def _from_qtensor(q: QTensor, fmt: Format | None, datapath: Datapath, side: str, zero_point: object, transposed: bool) -> Operand:
     check_format(q, fmt, datapath, side)
     if q.format.element.is_float or q.format.block_scales:
-        raise ValueError(f"{side} is {q.format.name}; allowed for {datapath.name}: an integer format without block scales")
+        blocks = f" with scales per {q.format.block_size}" if q.format.block_scales else ""
+        raise ValueError(f"{side} is {q.format.name}{blocks}; allowed for {datapath.name}: an integer format without block scales")
     check_axis(q, side, transposed)
     if np.any(np.asarray(zero_point)):
         raise ValueError(f"{side}: a QTensor carries its zero point; allowed: no {side[0]}_zero_point beside it")

@@ -76,6 +76,9 @@ def safe_bits(w: Any, x_range: Interval, acc: IntAccumulator, *, bias: Any = Non
         raise SpecError(f"x_range = {x_range}; allowed: lowest, highest (rule A4)")
     if len(biases) != len(columns) or (bias is not None and acc.bias == "float"):
         raise SpecError(f"{len(biases)} biases for {len(columns)} columns of w; allowed: one each, none with bias = 'float'")
+    odd = next((v for column in (*columns, x_range) for v in column if not isinstance(v, int) or isinstance(v, bool)), None)
+    if odd is not None:
+        raise SpecError(f"w or x_range holds {odd!r}; allowed: integers (rule A4)")
     found = [_column(column, x_range, acc, b) for column, b in zip(columns, biases, strict=True)]
     return SafeBits(
         tuple(bits(reached[0], acc.last) for reached in found),
