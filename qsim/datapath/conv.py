@@ -136,8 +136,10 @@ def _operand(x: object, datapath: Datapath, side: str, zero_point: object, layou
         raise ValueError(f"{side} is {values.dtype}; allowed for {datapath.name}: integers, or a QTensor of an integer format")
     if values.ndim != 4:
         raise ValueError(f"{side} has shape {values.shape}; allowed: {AXES[layout][side == 'weight']}")
-    check_range(values, *datapath.operand_interval(side), f"{side}: {fmt.name if fmt else f'{MAX_INTEGER_BITS}-bit integers'}")
+    what = fmt.name if fmt else f"{MAX_INTEGER_BITS}-bit integers"
+    check_range(values, *datapath.operand_interval(side), f"{side}: {what}")
     zero = zeros(zero_point, side, len(values))
+    check_range(zero, *datapath.operand_interval(side), f"{side[0]}_zero_point: {what}")
     return Operand(values if layout == "NHWC" else values.transpose(0, 2, 3, 1), zero, scale)
 
 
