@@ -15,7 +15,7 @@ from qsim.golden.outputs import Column, Outputs
 from qsim.golden.patterns import Words, extract, from_ints, nonzero_rows, to_int
 from qsim.golden.reading import Part, parts, rule_of
 from qsim.golden.suite import Case, Suite
-from qsim.golden.unit import Port
+from qsim.golden.unit import Port, Unit
 
 #: Classes of a difference, the worst last. `missing`: no result of the case; `unknown`: X or Z in a bit that is compared.
 CLASSES = ("zero_sign", "nan_payload", "value", "unknown", "missing")
@@ -146,7 +146,7 @@ class Verdict:
 def verify(suite: Suite, outputs: Outputs, *, ignore: Iterable[str] = ()) -> Verdict:
     """Compare every output given with the suite; `ignore` takes zero_sign and nan_payload.
 
-    Without a column of the result every case counts as missing.
+    Where a required output has no column every case counts as missing.
     """
     skipped = tuple(dict.fromkeys(ignore))
     for name in skipped:
@@ -155,9 +155,10 @@ def verify(suite: Suite, outputs: Outputs, *, ignore: Iterable[str] = ()) -> Ver
     ids = np.array([case.id for case in suite.cases], np.int64)
     ignored: Counter[str] = Counter()
     compared = []
+    wanted = required(suite.unit)
     for port in suite.unit.outputs:
         column = outputs.columns.get(port.name)
-        if column is None and port.role != "result":
+        if column is None and port.name not in wanted:
             continue
         one = compare(suite, port, column or Column(from_ints([], port.bits)), ids)
         for name in skipped:
@@ -166,6 +167,13 @@ def verify(suite: Suite, outputs: Outputs, *, ignore: Iterable[str] = ()) -> Ver
             one.codes[hidden] = AGREES
         compared.append(one)
     return Verdict(suite, outputs.source, tuple(compared), skipped, dict(ignored), outputs.ignored)
+
+
+def required(unit: Unit) -> tuple[str, ...]:
+    """Outputs that must be there: the result, or of a design whose [ports] table names none, the taps that it names."""
+    ports = unit.datapath.ports if unit.datapath is not None else {}
+    named = tuple(port.name for port in unit.outputs if port.name in ports)
+    return ("result",) if "result" in named or not named else named
 
 
 def compare(suite: Suite, port: Port, column: Column, ids: Indexes) -> Compared:
