@@ -15,7 +15,7 @@ from qsim.datapath.dot import lower as lower_unit
 from qsim.spec.error import SpecError
 
 if TYPE_CHECKING:
-    from qsim.kernels.block_steps import Steps, Trace
+    from qsim.kernels.block_steps import Steps
     from qsim.kernels.float_sum import DotParams
 
 LOWEST_EXPONENT = -320  # of a bit of a term: kernels/wide_sum.py
@@ -71,7 +71,7 @@ def float_sums(problem: Problem, *, tapped: bool) -> Found:
             events, *parts, part,
         )  # fmt: skip
         if keep:
-            _keep(rows, columns, [(total, out), *zip(taps, parts, strict=True), *zip(trace, part, strict=True)], tapped)
+            _keep(rows, columns, [(total, out), *zip(taps, parts, strict=True), (trace, part)], tapped)
         return events
 
     work = pieces(M, N, TILE // 4, max(SMALL // max(problem.products, 1), TILE // 4))
@@ -115,7 +115,7 @@ def float_products(problem: Problem, *, tapped: bool) -> Found:
         addend = np.ascontiguousarray(problem.c[rows, columns])
         special = cx[rows], cw[columns]
         sum_float_products(x[rows], ex[rows], w[columns], ew[columns], special, p, s, p32, add, even, addend, out, *parts, part)
-        _keep(rows, columns, [(total, out), *zip(taps, parts, strict=True), *zip(trace, part, strict=True)], tapped)
+        _keep(rows, columns, [(total, out), *zip(taps, parts, strict=True), (trace, part)], tapped)
 
     run(task, pieces(M, N, piece=max(SMALL // max(problem.products, 1), 1)))
     exposed: dict[str, Array] = {}
@@ -124,19 +124,19 @@ def float_products(problem: Problem, *, tapped: bool) -> Found:
     return total, exposed, {}
 
 
-def trace_of(problem: Problem, s: Steps, shape: tuple[int, int], tapped: bool) -> Trace:
-    """Arrays of the values inside the float accumulator, (1, 1, 0) unless tapped."""
-    from qsim.kernels.block_steps import Trace
+def trace_of(problem: Problem, s: Steps, shape: tuple[int, int], tapped: bool) -> Ints:
+    """The values inside the float accumulator, (..., 7, size of the largest tap), size 0 unless tapped."""
+    return np.zeros((*shape, 7, max(tap_sizes(problem, s))) if tapped else (1, 1, 7, 0), np.int64)
 
+
+def tap_sizes(problem: Problem, s: Steps) -> tuple[int, ...]:
+    """Values of each tap inside the float accumulator, in the order of kernels/block_steps.py."""
     T, unit = problem.terms, problem.acc.unit
     assert unit is not None
     chains = [min(s.every, T - t) for t in range(0, T, s.every)] if s.every else [T] * (T > 0)
     steps = [-(-terms // s.nfma) for terms in chains]
     sums = sum(2 * n - 1 for n in steps) if unit.order == "pairwise" else sum(steps)
-    cut = unit.fraction is not None
-    wide = T if s.wide and cut else 0
-    sizes = (sum(steps) * cut, T * cut, wide, wide, sum(steps) * cut, sums, len(chains) if s.every else 0)
-    return Trace(*(np.zeros((*shape, size) if tapped else (1, 1, 0), np.int64) for size in sizes))
+    return sum(steps), T, T, T, sum(steps), sums, len(chains)
 
 
 def _keep(rows: slice, columns: slice, pairs: list[tuple[Array, Array]], tapped: bool) -> None:
@@ -145,19 +145,21 @@ def _keep(rows: slice, columns: slice, pairs: list[tuple[Array, Array]], tapped:
         whole[rows, columns] = part
 
 
-def _float_taps(problem: Problem, s: Steps, trace: Trace, total: Array) -> dict[str, Array]:
+def _float_taps(problem: Problem, s: Steps, trace: Ints, total: Array) -> dict[str, Array]:
     """Taps of the float accumulator by name."""
     unit = problem.acc.unit
     assert unit is not None
+    sizes = tap_sizes(problem, s)
+    largest, aligned, high, up, aligned_c, sums, promoted = (trace[:, :, i, :size] for i, size in enumerate(sizes))
     taps: dict[str, Array] = {}
     if unit.fraction is not None:
-        taps["largest_exponents"] = trace.largest
-        taps["aligned"] = joined(trace.high, trace.up, trace.aligned) if s.wide else trace.aligned
+        taps["largest_exponents"] = largest
+        taps["aligned"] = joined(high, up, aligned) if s.wide else aligned
         if unit.c == "aligned":
-            taps["aligned_c"] = trace.aligned_c
-    taps["partial_sums"] = trace.sums.astype(np.uint32).view(np.float32)
+            taps["aligned_c"] = aligned_c
+    taps["partial_sums"] = sums.astype(np.uint32).view(np.float32)
     if s.every:
-        taps["promoted"] = trace.promoted.astype(np.uint32).view(np.float32)
+        taps["promoted"] = promoted.astype(np.uint32).view(np.float32)
     return taps | {"accumulator": total.view(np.float32)}
 
 

@@ -1,11 +1,20 @@
 """Dot products of blocks in a float accumulator (rules A2, A3): sums of blocks, or products of elements, become terms."""
 
-from typing import NamedTuple
-
 import numpy as np
 
 from qsim.kernels.block_dot import TILE, exact_sums, narrow_sums, scale_products
-from qsim.kernels.block_steps import MINUS_INF, NAN, NEGATIVE, PLUS_INF, ZERO, Terms, Trace, sum_terms
+from qsim.kernels.block_steps import (
+    MINUS_INF,
+    NAN,
+    NEGATIVE,
+    PLUS_INF,
+    TERM,
+    TERM_EXPONENT,
+    TERM_FLAGS,
+    TERM_LOW,
+    ZERO,
+    sum_terms,
+)
 from qsim.kernels.float_sum import NEVER, PAIRWISE
 from qsim.kernels.jit import helper, kernel
 from qsim.kernels.wide_sum import LIMBS
@@ -27,40 +36,14 @@ def special_products(cx, cw):
 @helper
 def row_trace(taps, m, n):
     """The taps of one output; with empty arrays their first, empty, row."""
-    if taps.sums.shape[2] == 0:
-        m, n = 0, 0
-    return Trace(
-        taps.largest[m, n], taps.aligned[m, n], taps.high[m, n], taps.up[m, n], taps.aligned_c[m, n], taps.sums[m, n],
-        taps.promoted[m, n],
-    )  # fmt: skip
-
-
-class Tile(NamedTuple):
-    """Terms of a tile of outputs, (width, T) each."""
-
-    P: np.ndarray
-    L: np.ndarray
-    e: np.ndarray
-    special: np.ndarray
+    return taps[m, n] if taps.size else taps[0, 0]
 
 
 @helper
-def new_tile(width, T):
-    """A tile of zero terms."""
-    return Tile(
-        np.zeros((width, T), np.int64), np.zeros((width, T), np.int64), np.zeros((width, T), np.int64),
-        np.zeros((width, T), np.int64),
-    )  # fmt: skip
-
-
-@helper
-def put(tile, i, k, P, L, e, s):
-    """Term k of output i: P * 2^16 + L where `wide`, else P; its exponent NEVER where it is zero."""
-    tile.e[i, k] = e if P != 0 or L != 0 else np.int64(NEVER)
-    if s.wide:
-        tile.P[i, k], tile.L[i, k] = P + (L >> 16), L & 0xFFFF
-    else:
-        tile.P[i, k] = P << s.up
+def put(t, k, P, L, e, s):
+    """Term k: P * 2^16 + L where `wide`, else P; its exponent NEVER where it is zero."""
+    t[TERM_EXPONENT, k] = e if P != 0 or L != 0 else np.int64(NEVER)
+    t[TERM, k], t[TERM_LOW, k] = (P + (L >> 16), L & 0xFFFF) if s.wide else (P << s.up, np.int64(0))
 
 
 @helper
@@ -89,7 +72,7 @@ def sum_float_blocks(
         np.empty(width, like.dtype), np.empty(width, np.int64), np.zeros(width, np.int64), np.ones(width, np.int64),
     )  # fmt: skip
     huge_, flags_ = np.zeros(width, np.int64), np.zeros(width, np.int64)
-    tile, leaves, limbs = new_tile(width, J), new_leaves(J, p, s), np.zeros(LIMBS, np.int64)
+    tile, leaves, limbs = np.zeros((width, 4, J | 1), np.int64), new_leaves(J, p, s), np.zeros(LIMBS, np.int64)
     for n in range(0, N, width):
         size = min(width, N - n)
         lo, hi = column + n, column + n + size
@@ -100,7 +83,7 @@ def sum_float_blocks(
                 if any_special:
                     for i in range(size):
                         flags[i] = special_products(cx[m, j], cw[j, :, lo + i]) if fx[m, j] or fw[j, lo + i] else np.int64(0)
-                        tile.special[i, j] = flags[i]
+                        tile[i, TERM_FLAGS, j] = flags[i]
                         if flags[i]:
                             v[i], low[i] = 0, 0
                 narrow_sums(v, low, pair, huge, r, events, j)
@@ -111,14 +94,15 @@ def sum_float_blocks(
                     P, L, e = v[i] * scale[i], low[i] * scale[i], shared + np.int64(o.ew[j, lo + i])
                     if s.wide and not pair:
                         P, L = P >> 16, P & 0xFFFF
-                    put(tile, i, j, P, L, e, s)
+                    put(tile[i], j, P, L, e, s)
                     if terms.size:
                         dots[m, n + i, j], dots_low[m, n + i, j], scales[m, n + i, j] = v[i], low[i], scale[i]
                         terms[m, n + i, j], terms_low[m, n + i, j] = P, L
             for i in range(size):
-                t = Terms(tile.P[i], tile.L[i], tile.e[i], tile.special[i])
                 trace = row_trace(taps, m, n + i)
-                out[m, n + i] = sum_terms(t, any_special, J, np.int64(c[m, n + i]), p, s, p32, add, even, leaves, limbs, trace)
+                out[m, n + i] = sum_terms(
+                    tile[i], any_special, J, np.int64(c[m, n + i]), p, s, p32, add, even, leaves, limbs, trace
+                )
 
 
 @kernel
@@ -134,22 +118,16 @@ def sum_float_products(
     K = x.shape[1]
     cx, cw = special
     any_special = cx.size > 0
-    tile, leaves, limbs = new_tile(1, K), new_leaves(K, p, s), np.zeros(LIMBS, np.int64)
-    t = Terms(tile.P[0], tile.L[0], tile.e[0], tile.special[0])
+    t, leaves, limbs = np.zeros((4, K), np.int64), new_leaves(K, p, s), np.zeros(LIMBS, np.int64)
     for m in range(rows):
         for n in range(N):
             xs, es, ws, fs = x[m], ex[m], w[n], ew[n]
             for k in range(K):
                 P, e = np.int64(xs[k]) * np.int64(ws[k]), np.int64(es[k]) + np.int64(fs[k])
-                if s.wide:
-                    t.L[k] = P & 0xFFFF
-                    t.P[k] = P >> 16
-                else:
-                    t.P[k] = P << s.up
-                t.e[k] = e if P != 0 else np.int64(NEVER)
+                put(t, k, P >> 16 if s.wide else P, P & 0xFFFF if s.wide else np.int64(0), e, s)
             if any_special:
                 for k in range(K):
-                    t.special[k] = special_products(cx[m, k : k + 1], cw[n, k : k + 1])
+                    t[TERM_FLAGS, k] = special_products(cx[m, k : k + 1], cw[n, k : k + 1])
             if exponents.size:
                 for k in range(K):
                     terms[m, n, k], exponents[m, n, k] = np.int64(xs[k]) * np.int64(ws[k]), np.int64(es[k]) + np.int64(fs[k])

@@ -41,25 +41,10 @@ class Steps(NamedTuple):
     base_c: int
 
 
-class Terms(NamedTuple):
-    """The terms of one output; special: 0, or PLUS_INF | MINUS_INF | NAN."""
-
-    P: np.ndarray
-    L: np.ndarray
-    e: np.ndarray
-    special: np.ndarray
-
-
-class Trace(NamedTuple):
-    """Taps of one output, or empty arrays; an aligned term is high * 2^up + aligned."""
-
-    largest: np.ndarray
-    aligned: np.ndarray
-    high: np.ndarray
-    up: np.ndarray
-    aligned_c: np.ndarray
-    sums: np.ndarray
-    promoted: np.ndarray
+# Rows of the terms of one output, (4, T); TERM_FLAGS: 0, or PLUS_INF | MINUS_INF | NAN.
+TERM, TERM_LOW, TERM_EXPONENT, TERM_FLAGS = range(4)
+# Rows of the taps of one output, (7, size), or (7, 0); an aligned term is HIGH * 2^UP + ALIGNED.
+LARGEST, ALIGNED, HIGH, UP, ALIGNED_C, SUMS, PROMOTED = range(7)
 
 
 @helper
@@ -98,18 +83,18 @@ def wide_step(t, lo, hi, Q, f, E, p, s, limbs, trace):
     """(sig, exponent, sign) of terms and c in a sum of any width."""
     exact = p.alignment == EXACT
     for k in range(lo, hi):
-        if t.e[k] == NEVER:
+        if t[TERM_EXPONENT, k] == NEVER:
             continue
-        e = t.e[k] - s.fraction
+        e = t[TERM_EXPONENT, k] - s.fraction
         if exact:
-            add_signed(limbs, t.P[k], e + 16)
-            add_signed(limbs, t.L[k], e)
+            add_signed(limbs, t[TERM, k], e + 16)
+            add_signed(limbs, t[TERM_LOW, k], e)
         else:
-            A, up, B = reduce_wide(t.P[k], t.L[k], E - p.fraction - e, p.alignment)
+            A, up, B = reduce_wide(t[TERM, k], t[TERM_LOW, k], E - p.fraction - e, p.alignment)
             add_signed(limbs, A, E - p.fraction + up)
             add_signed(limbs, B, E - p.fraction)
-            if trace.high.size:
-                trace.aligned[k], trace.high[k], trace.up[k] = B, A, up
+            if trace.size:
+                trace[ALIGNED, k], trace[HIGH, k], trace[UP, k] = B, A, up
     if Q != 0:
         if exact:
             add_signed(limbs, Q, f - 23)
@@ -124,10 +109,10 @@ def only_term(t, lo, hi, s):
     """The one term of a step that is not zero and fits 61 bits as (True, P, exponent), or (False, ...)."""
     P, e, count = np.int64(0), np.int64(0), 0
     for k in range(lo, hi):
-        if t.e[k] != NEVER:
+        if t[TERM_EXPONENT, k] != NEVER:
             count += 1
-            P, e = t.P[k], t.e[k] - s.fraction
-            L = t.L[k]
+            P, e = t[TERM, k], t[TERM_EXPONENT, k] - s.fraction
+            L = t[TERM_LOW, k]
     if count == 0:
         return True, P, e
     if count > 1 or not -(np.int64(1) << 44) < P < np.int64(1) << 44:
@@ -141,7 +126,7 @@ def step(t, special, lo, hi, c, with_c, p, s, add, limbs, trace, number):
     flags = np.int64(0)
     if special:
         for k in range(lo, hi):
-            flags |= t.special[k]
+            flags |= t[TERM_FLAGS, k]
     if with_c and is_special(c):
         flags |= NAN if c & 0x7FFFFFFF > INF else MINUS_INF if c >> 31 else PLUS_INF
     if flags:
@@ -149,7 +134,7 @@ def step(t, special, lo, hi, c, with_c, p, s, add, limbs, trace, number):
     minus = np.int64(p.signed_zero)
     if p.signed_zero:
         for k in range(lo, hi):
-            minus &= np.int64(t.P[k] < 0)
+            minus &= np.int64(t[TERM, k] < 0)
     Q, f = np.int64(0), np.int64(NEVER)
     if with_c:
         X, e = unpack(c, p.out_emin, False)
@@ -165,39 +150,39 @@ def step(t, special, lo, hi, c, with_c, p, s, add, limbs, trace, number):
         return round_result(sig, last, sign, minus, p, add)
     E = max(np.int64(p.min_exponent), f)
     for k in range(lo, hi):
-        E = max(E, t.e[k])
-    if trace.largest.size:
-        trace.largest[number] = E if E != NEVER else 0
+        E = max(E, t[TERM_EXPONENT, k])
+    if trace.size:
+        trace[LARGEST, number] = E if E != NEVER else 0
         if with_c:
-            trace.aligned_c[number] = reduce(Q << s.up_c, E - f + s.base_c, p.alignment)
+            trace[ALIGNED_C, number] = reduce(Q << s.up_c, E - f + s.base_c, p.alignment)
     if s.wide:
         sig, last, sign = wide_step(t, lo, hi, Q, f, E, p, s, limbs, trace)
         return round_result(sig, last, sign, minus, p, add)
     total = reduce(Q << s.up_c, E - f + s.base_c, p.alignment)
     for k in range(lo, hi):
-        total += reduce(t.P[k], E - t.e[k] + s.base, p.alignment)
-        if trace.aligned.size:
-            trace.aligned[k] = reduce(t.P[k], E - t.e[k] + s.base, p.alignment)
+        total += reduce(t[TERM, k], E - t[TERM_EXPONENT, k] + s.base, p.alignment)
+        if trace.size:
+            trace[ALIGNED, k] = reduce(t[TERM, k], E - t[TERM_EXPONENT, k] + s.base, p.alignment)
     return round_result(abs(total), E - p.fraction, np.int64(total < 0), minus, p, add)
 
 
 @helper
 def chain(t, special, lo, hi, c, p, s, p32, add, even, leaves, limbs, trace, number, sums):
     """Terms lo..hi-1 from c on; number, sums: steps and partial sums so far. Returns the total and the partial sums."""
-    traced = trace.sums.size > 0
+    traced = trace.size > 0
     if p.order == PAIRWISE:
         n = 0
         for k in range(lo, hi, s.nfma):
             leaves[n] = step(t, special, k, min(k + s.nfma, hi), c, False, p, s, add, limbs, trace, number + n)
             if traced:
-                trace.sums[sums] = leaves[n]
+                trace[SUMS, sums] = leaves[n]
                 sums += 1
             n += 1
         while n > 1:
             for i in range(n // 2):
                 leaves[i] = add32(leaves[2 * i], leaves[2 * i + 1], p.nan, p32, even)
                 if traced:
-                    trace.sums[sums] = leaves[i]
+                    trace[SUMS, sums] = leaves[i]
                     sums += 1
             if n & 1:
                 leaves[n // 2] = leaves[n - 1]
@@ -208,7 +193,7 @@ def chain(t, special, lo, hi, c, p, s, p32, add, even, leaves, limbs, trace, num
         c = add32(result, c, p.nan, p32, even) if p.late else result
         number += 1
         if traced:
-            trace.sums[sums] = c
+            trace[SUMS, sums] = c
             sums += 1
     return c, sums
 
@@ -225,7 +210,7 @@ def sum_terms(t, special, T, c, p, s, p32, add, even, leaves, limbs, trace):
         part, sums = chain(t, special, lo, hi, np.int64(0), p, s, p32, add, even, leaves, limbs, trace, number, sums)
         number += (hi - lo + s.nfma - 1) // s.nfma
         c = add32(c, part, p.nan, p32, even)
-        if trace.promoted.size:
-            trace.promoted[promotions] = c
+        if trace.size:
+            trace[PROMOTED, promotions] = c
             promotions += 1
     return c
