@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from qsim import verify
     from qsim.codec import QTensor, convention_names, decode, encode, quantize, set_num_threads
     from qsim.datapath.activation_range import activation_range
     from qsim.datapath.conv import conv2d, depthwise_weight
@@ -57,6 +58,7 @@ _HOME = {
     "qsim.spec": ("LFSR", "Counter", "Format", "Options", "SpecError", "format_names", "load_format"),
     "qsim.spec.datapath": ("Datapath",),
 }
+_SUBMODULES = ("verify",)
 _MODULE = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
@@ -102,11 +104,14 @@ __all__ = [
     "sub",
     "trace_matmul",
     "unpack",
+    "verify",
 ]
 
 
 def __getattr__(name: str) -> object:
     """Load a public name where it lives."""
+    if name in _SUBMODULES:
+        return import_module(f"qsim.{name}")
     if name not in _MODULE:
         raise AttributeError(f"module 'qsim' has no attribute {name!r}")
     value = getattr(import_module(_MODULE[name]), name)

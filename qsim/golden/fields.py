@@ -36,7 +36,8 @@ def exact_text(value: Fraction | str) -> str:
         return text
     twos = (value.numerator & -value.numerator).bit_length() - value.denominator.bit_length()
     odd = value / Fraction(2) ** twos
-    return f"{odd}*2^{twos}" if odd.denominator == 1 else str(value)
+    factor = {1: "", -1: "-"}.get(odd.numerator, f"{odd}*")
+    return f"{factor}2^{twos}" if odd.denominator == 1 else str(value)
 
 
 def exact(value: Fraction | str) -> dict[str, str]:

@@ -143,10 +143,10 @@ class Verdict:
         return f"the only mismatch has flag {names}{which}" if n == 1 else f"all {n} mismatches have flag {names}{which}"
 
 
-def verify(suite: Suite, outputs: Outputs, *, ignore: Iterable[str] = ()) -> Verdict:
+def verify(suite: Suite, outputs: Outputs, *, ignore: Iterable[str] = (), wanted: Sequence[str] | None = None) -> Verdict:
     """Compare every output given with the suite; `ignore` takes zero_sign and nan_payload.
 
-    Where a required output has no column every case counts as missing.
+    Where an output of `wanted` (None: those that `required` names) has no column every case counts as missing.
     """
     skipped = tuple(dict.fromkeys(ignore))
     for name in skipped:
@@ -155,7 +155,7 @@ def verify(suite: Suite, outputs: Outputs, *, ignore: Iterable[str] = ()) -> Ver
     ids = np.array([case.id for case in suite.cases], np.int64)
     ignored: Counter[str] = Counter()
     compared = []
-    wanted = required(suite.unit)
+    wanted = required(suite.unit) if wanted is None else wanted
     for port in suite.unit.outputs:
         column = outputs.columns.get(port.name)
         if column is None and port.name not in wanted:
