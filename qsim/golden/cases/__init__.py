@@ -120,8 +120,11 @@ def _drafts(unit: Unit, each: int) -> Iterator[Draft]:
 def _structural(unit: Unit) -> Iterator[Draft]:
     """Directed cases of a dot product that stand for themselves."""
     from qsim.golden.cases import block, floats, integer
+    from qsim.golden.cases.float_sums import float_sums
 
     yield from (integer if unit.integer else block if unit.block else floats).structural(unit)
+    if unit.block is not None:
+        yield from float_sums(unit)
 
 
 def random(unit: Unit, seed: int, count: int) -> Iterator[Draft]:

@@ -125,6 +125,7 @@ def structural(unit: Unit) -> Iterator[Draft]:
 
 
 def elements(b: Builder) -> Iterator[Draft]:
+    """All lanes alike, at the ends of the range; signs by turns; all lanes different."""
     (ca, cw), k = b.codes, b.unit.k
     yield Draft(("Zero",), "all operands 0", b.inputs([], []))
     for a, w, text in (
@@ -397,7 +398,7 @@ def _reaching(b: Builder, total: int, back: bool) -> Inputs | None:
     while len(exponents) < room:
         piece = rest & ((1 << width) - 1)
         rest >>= width
-        found = _block_of_sum(b, sign * piece)
+        found = block_of_sum(b, sign * piece)
         if found is None:
             return None
         rows = [row + part for row, part in zip(rows, found, strict=True)]
@@ -415,7 +416,7 @@ def _reaching(b: Builder, total: int, back: bool) -> Inputs | None:
     return b.inputs(*rows, b.scales(0, **{f"scale{exponent}": [exponents[j] for j in kept]}))
 
 
-def _block_of_sum(b: Builder, total: int) -> list[list[int]] | None:
+def block_of_sum(b: Builder, total: int) -> list[list[int]] | None:
     """Codes of one block whose products sum up to total."""
     ca, cw = (codes(c.element) for c in b.codes)
     top_a, top_w = b.codes[0].element.qmax, b.codes[1].element.qmax
