@@ -129,7 +129,7 @@ def _register_edges(unit: Unit) -> Iterator[tuple[list[Pair], dict[str, int]]]:
     """Pairs whose sum reaches or exceeds an edge of a register, some with what brings it back."""
     acc = unit.integer
     assert acc is not None
-    (alow, ahigh), (wlow, whigh) = ends(unit)
+    (_, ahigh), (wlow, whigh) = ends(unit)
     for name, register in acc.narrows.items():
         for edge in register.range:
             outward = 1 if edge > 0 else -1

@@ -11,7 +11,7 @@ NOTES = {
     "JustExceeds": "A value one beyond a register's range; catches a comparison that lets it through, or the wrong sign.",
     "Saturation": "A register saturates; catches one that wraps, or saturates to the wrong end.",
     "Wrap": "A register wraps; catches one that saturates, and lost high bits.",
-    "MidSaturation": "A sum saturates on the way and comes back; catches saturation only at the end, and another order of the sum.",
+    "MidSaturation": "A sum saturates on the way and comes back; catches saturation at the end only, and another order.",
     "MidWrap": "A sum wraps on the way and ends inside the range; catches one that saturates on the way.",
     "Tie": "A value half way between two results; catches a wrong tie rule, on either side of zero.",
     "NearTie": "A value just above or below a tie; catches a lost sticky bit and double rounding.",

@@ -1,0 +1,271 @@
+"""Dot products, tiles and requantization of many cases by the kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from qsim.codec.threads import pieces, run
+from qsim.golden.ports import formats
+from qsim.golden.unit import Unit
+from qsim.golden.unit_kernels import fields_of, packed, scalar, values_of
+from qsim.spec import Format, Geometry
+from qsim.spec.requantizer import Requantizer
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from qsim.codec.qtensor import QTensor
+
+    Array = NDArray[Any]
+    Bytes = NDArray[np.uint8]
+
+ROWS = 1 << 13  # cases of a piece
+DIAGONAL = 16  # block products are computed as tiles of so many rows and columns, of which the diagonal counts
+
+
+def dot(unit: Unit, given: Mapping[str, Bytes]) -> dict[str, Bytes]:
+    """Case i is row i of the activations with row i of the weights."""
+    sides = [
+        fields_of(given[side], unit.port(side), fmt, unit.k)
+        for side, fmt in zip(("activation", "weight"), formats(unit), strict=True)
+    ]
+    if unit.integer is not None:
+        values = _integer(unit, given, [codes for codes, _ in sides])
+        acc = values["accumulator"][:, 0]
+    elif unit.float is not None:
+        return packed(unit, _float(unit, given, [codes for codes, _ in sides]))
+    else:
+        values = _block(unit, given, sides)
+        if unit.out_format is None:
+            return packed(unit, values)
+        acc = values["accumulator"][:, 0]
+    if unit.out_format is not None:
+        return packed(unit, values | _requantized(unit, given, acc))
+    return packed(unit, values | {"result": values["accumulator"]})
+
+
+def matmul(unit: Unit, given: Mapping[str, Bytes]) -> dict[str, Bytes]:
+    """m * n dot products a case."""
+    from qsim.golden.cases.tiles import one_output
+    from qsim.golden.columns import from_values, to_values
+
+    one, (m, n) = one_output(unit), (unit.m, unit.n)
+    expanded: dict[str, Bytes] = {}
+    for port in one.inputs:
+        data = given[port.name]
+        if not port.name.startswith(("activation", "weight")):
+            expanded[port.name] = np.repeat(data, m * n, axis=0)
+            continue
+        times = m if port.name.startswith("activation") else n
+        bits = np.unpackbits(data, axis=1, count=times * port.bits, bitorder="little").reshape(len(data), times, port.bits)
+        rows = np.packbits(bits, axis=2, bitorder="little")
+        which = np.repeat(np.arange(m), n) if port.name.startswith("activation") else np.tile(np.arange(n), m)
+        expanded[port.name] = rows[:, which].reshape(len(data) * m * n, -1)
+    width = one.port("result").width
+    results = to_values(dot(one, expanded)["result"], width, 1, False).reshape(-1, m * n)
+    return {"result": from_values(results, unit.port("result"))}
+
+
+def requantize_acc(unit: Unit, given: Mapping[str, Bytes]) -> dict[str, Bytes]:
+    """One accumulator a case."""
+    return packed(unit, _requantized(unit, given, scalar(unit, given, "acc")))
+
+
+def _element_integers(fmt: Format, codes: Array) -> Array:
+    """Signed integers of codes."""
+    if fmt.element.kind == "int" and fmt.element.bits == 8:
+        return codes.astype(np.uint8).view(np.int8)
+    from qsim.codec.decode import code_integers
+
+    return np.asarray(code_integers(codes.astype(_dtype(fmt.element.bits)), fmt))
+
+
+def _dtype(bits: int) -> Any:
+    from qsim.codec.qtensor import unsigned_dtype
+
+    return unsigned_dtype(bits)
+
+
+def _integer(unit: Unit, given: Mapping[str, Bytes], codes: list[Array]) -> dict[str, Array]:
+    """Rule A1, row by row."""
+    from qsim.datapath.accumulate import lower, tap_sizes
+    from qsim.kernels.int_dot import REGISTERS
+    from qsim.kernels.rows import trace_rows
+
+    acc, k = unit.integer, unit.k
+    assert acc is not None
+    a, w = (_element_integers(fmt, c) for fmt, c in zip(formats(unit), codes, strict=True))
+    za, zw, bias = (scalar(unit, given, name)[:, None] for name in ("a_zero_point", "w_zero_point", "bias"))
+    n = len(a)
+    none = np.zeros((n, 1), np.int64)
+    correction = none
+    if za.any() or zw.any():
+        if acc.zero_points == "before":
+            a, w = a - za, w - zw
+        else:
+            rows = [side.sum(1, dtype=np.int64, keepdims=True) for side in (a, w)]
+            correction = k * za * zw - za * rows[1] - zw * rows[0]
+    if acc.zero_points == "folded":
+        bias, correction = bias + correction, none
+    start, last = (bias, none) if acc.bias == "first" else (none, bias)
+    taps = {name: np.empty((n, 1, *size), np.int64) for name, size in tap_sizes(acc, k).items()}
+    a, w = (np.ascontiguousarray(side, np.int32 if side.dtype.itemsize < 8 else np.int64) for side in (a, w))
+    s = lower(acc)
+
+    def task(_: slice, r: slice) -> int:
+        events = np.zeros(len(REGISTERS), np.int64)
+        first = trace_rows(a[r], w[r], start[r], correction[r], last[r], s, tuple(t[r] for t in taps.values()), events)
+        return int(r.start + first if first >= 0 else -1)
+
+    failed = [i for i in run(task, pieces(1, n, piece=ROWS)) if i >= 0]
+    if failed:
+        raise ValueError(f"case {min(failed)}: a register with overflow = 'error' overflowed (rule A1)")
+    return {name: tap.reshape(n, -1) for name, tap in taps.items()}
+
+
+def _float(unit: Unit, given: Mapping[str, Bytes], codes: list[Array]) -> dict[str, Array]:
+    """Rule A3: `dot_taps` takes rows."""
+    from qsim.codec.lower import element_table
+    from qsim.datapath.dot import dot_taps
+
+    assert unit.float is not None
+    rows = [element_table(fmt.element, "float32")[c].astype(np.float32) for fmt, c in zip(formats(unit), codes, strict=True)]
+    bias = scalar(unit, given, "bias").astype(np.uint32).view(np.float32)
+    names = (formats(unit)[0].name, formats(unit)[1].name)
+    result, taps = dot_taps(rows[0], rows[1], bias, unit.float, operand=names)
+    return {name: tap.reshape(len(result), -1) for name, tap in taps.items()} | {"result": result[:, None]}
+
+
+def _block(unit: Unit, given: Mapping[str, Bytes], sides: list[tuple[Array, list[Array]]]) -> dict[str, Array]:
+    """Rule A2: tiles of rows and columns, of which the diagonal is kept; then the channel and tensor scales."""
+    from qsim.datapath.block_matmul import block_matmul_taps
+
+    acc, n = unit.block, len(sides[0][0])
+    assert acc is not None
+    bias = scalar(unit, given, "bias").astype(np.uint32).view(np.float32) if "bias" in given else None
+    found: list[dict[str, Array]] = []
+    for start in range(0, n, DIAGONAL):
+        part = slice(start, min(start + DIAGONAL, n))
+        size = part.stop - part.start
+        a, w = (
+            qtensor(fmt, unit.k, codes[part], [s[part] for s in scales])
+            for fmt, (codes, scales) in zip(formats(unit), sides, strict=True)
+        )
+        c = None if bias is None else np.broadcast_to(bias[part], (size, size))
+        _, taps, _ = block_matmul_taps(a, w, acc, w_rows=True, c=c)
+        own = np.arange(size)
+        found.append({name: tap[own, own].reshape(size, -1) for name, tap in taps.items()})
+    taps = {name: np.concatenate([part[name] for part in found]) for name in found[0]}
+    return taps | {"result": _scaled(unit, given, taps["accumulator"][:, 0])[:, None]}
+
+
+def qtensor(fmt: Format, k: int, codes: Array, scales: list[Array]) -> QTensor:
+    """(n, k) codes and block scales; channel and tensor scales 1."""
+    from qsim.codec.qtensor import QTensor
+    from qsim.golden.cases.draft import one
+    from qsim.spec import resolve_options
+
+    geometry = Geometry.of(fmt, (len(codes), k))
+    levels = [np.ascontiguousarray(s, _dtype(t.bits)) for s, t in zip(scales, fmt.block_scales, strict=True)]
+    for s, shape in zip(fmt.scales[len(levels) :], geometry.scale_shapes[len(levels) :], strict=True):
+        levels.append(np.full(shape, one(s), _dtype(s.bits)))
+    stored = np.ascontiguousarray(codes, _dtype(fmt.element.bits))
+    return QTensor(fmt, (len(codes), k), geometry, stored, tuple(levels), None, resolve_options(fmt, {}))
+
+
+def outer_scale(unit: Unit, given: Mapping[str, Bytes], side: str, n: int) -> Array:
+    """The channel or tensor scale of every case, float32."""
+    from qsim.codec.lower import float_values
+
+    fmt = formats(unit)[0 if side == "activation" else 1]
+    names = [name for name in (p.name for p in unit.ports) if name.startswith(f"{side}_scale") and name in given]
+    levels = [s for s in fmt.scales if not isinstance(s.group, int)]
+    if not names:
+        return np.ones(n, np.float32)
+    values = float_values(scalar(unit, given, names[0]).astype(_dtype(levels[0].bits)), levels[0].float_type)
+    if not np.isfinite(values).all():
+        raise ValueError(f"{side}: a {levels[0].group} scale of {fmt.name} is no number; allowed: finite (rule A2)")
+    return np.asarray(values, np.float32)
+
+
+def _scaled(unit: Unit, given: Mapping[str, Bytes], total: Array) -> Array:
+    """Each sum times its own scales, once to float32, as patterns."""
+    from qsim.datapath.block_matmul import _float32
+    from qsim.kernels.block_scale import scale_floats, scale_integers
+    from qsim.kernels.rounding import addends
+    from qsim.reference.block_dot import final_exponent
+
+    acc, n = unit.block, len(total)
+    assert acc is not None
+    scales = [outer_scale(unit, given, side, n).view(np.uint32) for side in ("activation", "weight")]
+    out, p32, even = np.empty((n, 1), np.uint32), _float32(), addends("half_even")
+    if acc.into == "float":
+        assert acc.unit is not None
+        patterns = np.asarray(total, np.float32).view(np.uint32)
+        for i in range(n):
+            scale_floats(
+                patterns[i : i + 1, None], scales[0][i : i + 1], scales[1][i : i + 1], acc.unit.nan, out[i : i + 1], p32, even
+            )
+    else:
+        exponent = final_exponent(*formats(unit), acc)
+        sums = np.asarray(total, np.int64)
+        for i in range(n):
+            scale_integers(sums[i : i + 1, None], exponent, scales[0][i : i + 1], scales[1][i : i + 1], out[i : i + 1], p32, even)
+    return out[:, 0]
+
+
+def _requantized(unit: Unit, given: Mapping[str, Bytes], acc: Array) -> dict[str, Array]:
+    """The requantizer's taps and the result, a clamp a case."""
+    from qsim.datapath.requantize import requantize_taps
+
+    d, n = unit.datapath, len(acc)
+    assert d is not None
+    q, out = d.requantizer, unit.out_format
+    assert q is not None
+    assert out is not None
+    arguments: dict[str, Any] = {name: scalar(unit, given, name) for name in ("multiplier", "shift") if name in given}
+    if "scale" in given:
+        port = unit.port("scale")
+        arguments["scale"] = np.ascontiguousarray(values_of(unit, given, "scale")[:, 0]).view(f"f{port.width // 8}")
+    if "out_zero_point" in given:
+        arguments["zero_point"] = scalar(unit, given, "out_zero_point")
+    output = q.output.resolved(out.element.bits, out.element.qmin < 0)
+    limits = d.clamp or output.range
+    low, high = (np.full(n, edge, np.int64) for edge in limits)
+    if "clamp_low" in given:
+        low, high = scalar(unit, given, "clamp_low"), scalar(unit, given, "clamp_high")
+        bad = np.flatnonzero((low > high) | (low < output.range[0]) | (high > output.range[1]))
+        if bad.size:
+            i = int(bad[0])
+            raise ValueError(
+                f"case {i}: clamp ({low[i]}, {high[i]}); allowed: {output.range[0]} <= low <= high <= {output.range[1]} (Q1)"
+            )
+    clamped = "clamp_low" in given or d.clamp is not None
+    if q.clamp_first and clamped:
+        return _by_clamp(unit, q, acc, arguments, low, high)
+    result, taps, _ = requantize_taps(acc, q, out_format=d.out_format, **arguments)
+    found = {f"requantizer.{name}": tap[:, None] for name, tap in taps.items()}
+    if clamped:
+        kept = np.clip(taps["clamped"], low, high)
+        found["requantizer.clamped"] = kept[:, None]
+        result = kept
+    return found | {"result": np.asarray(result, np.int64)[:, None]}
+
+
+def _by_clamp(unit: Unit, q: Requantizer, acc: Array, arguments: dict[str, Any], low: Array, high: Array) -> dict[str, Array]:
+    """A clamp that comes before the rounding: cases of equal clamps together."""
+    from qsim.datapath.requantize import requantize_taps
+
+    assert unit.datapath is not None
+    found: dict[str, Array] = {}
+    for pair in sorted(set(zip(low.tolist(), high.tolist(), strict=True))):
+        own = np.flatnonzero((low == pair[0]) & (high == pair[1]))
+        some = {name: value[own] for name, value in arguments.items()}
+        result, taps, _ = requantize_taps(acc[own], q, out_format=unit.datapath.out_format, clamp=pair, **some)
+        parts = {f"requantizer.{name}": tap for name, tap in taps.items()} | {"result": np.asarray(result, np.int64)}
+        for name, part in parts.items():
+            found.setdefault(name, np.zeros((len(acc), 1), part.dtype))[own, 0] = part
+    return found
