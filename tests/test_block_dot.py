@@ -28,6 +28,7 @@ from qsim.spec.int_accumulator import ADD_OVERFLOWS, IntAccumulator
 from qsim.spec.number import FLOAT_SCALES
 from qsim.spec.options import ROUNDINGS
 from qsim.spec.requantizer import STEP_ROUNDINGS, Narrow
+from tests.strategies import user_formats
 
 MX = ("mx9", "mx6", "mx4", "bfp")
 OCP = ("mxfp8_e4m3", "mxfp8_e5m2", "mxfp6_e3m2", "mxfp6_e2m3", "mxfp4", "mxint8")
@@ -61,7 +62,7 @@ def bits(x: Any) -> np.ndarray:
 # --- operands of any codes ---
 
 
-def tensor(name: str, rows: int, K: int, rng: np.random.Generator, *, finite: bool = True) -> QTensor:
+def tensor(name: str | Format, rows: int, K: int, rng: np.random.Generator, *, finite: bool = True) -> QTensor:
     """(rows, K) of any codes: few or far shared exponents, zero blocks, any scales; NaN blocks and Inf unless `finite`."""
     fmt = load_format(name)
     channels = bool(rng.integers(2))
@@ -253,6 +254,26 @@ def check(a: QTensor, w: QTensor, acc: BlockAccumulator, c: np.ndarray | None) -
 def test_block_matmul_equals_reference(problem: tuple[Any, ...]) -> None:
     """Kernels and exact reference agree in result, every tap and every event count, for any codes and any accumulator."""
     check(*problem)
+
+
+def blocks(fmt: Format) -> bool:
+    """A format with block scales that a block product takes, of few codes."""
+    return fmt.family in ("microexponent", "ocp", "vsq", "nvfp4") and fmt.element.bits <= 12
+
+
+@settings(deadline=None, max_examples=150)
+@given(fmt=user_formats().filter(blocks), data=st.data())
+def test_block_matmul_of_user_formats_equals_reference(fmt: Format, data: Any) -> None:
+    """As above for formats of any element, block and scale: blocks of 3, microexponents of 8, E5M2 under E4M3 scales."""
+    acc = data.draw(accumulators(fmt, fmt))
+    rng = np.random.default_rng(data.draw(st.integers(0, 1 << 32)))
+    a, w = (tensor(fmt, 2, 50, rng, finite=acc.into != "float") for _ in range(2))
+    try:
+        block_matmul(a, w, acc, w_rows=True)
+    except ValueError as error:
+        if re.search("elements span|may reach|last bit of a product|allowed: a divisor", str(error)):
+            return
+    check(a, w, acc, None)
 
 
 @pytest.mark.kernels
