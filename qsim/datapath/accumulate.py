@@ -168,8 +168,8 @@ def _summed(given: Operands, acc: IntAccumulator, idle: Masks, counted: bool) ->
     errors = [name for name, register in acc.narrows.items() if register.overflow == "error"]
     if fast := _in_int32(given, acc, idle):
         s, register, wraps = fast
-        flag = True if counted or errors else None  # compiled apart: a kernel that does not count is faster
-        tiles = _tiles(given.w, np.int16 if max(map(abs, span(given.w))) < 1 << 15 else np.int32, LANES)
+        flag = True if counted or errors or wraps else None  # compiled apart: a kernel that does not count is faster
+        tiles = _tiles(given.w, np.int16, LANES)
         result, events, _ = _in_tiles(given, acc, tiles, s, lambda *arguments: sum_int32(*arguments, register, wraps, flag))
         if not any(events[name] for name in errors):
             return result, events
@@ -229,6 +229,8 @@ def _in_int32(given: Operands, acc: IntAccumulator, idle: Masks) -> tuple[Sum, i
     if acc.order == "tree" or register.overflow == "saturate_zero" or given.a.dtype != np.int32 or s.lanes > MAX_LANES:
         return None
     if not exact["product"] or not (exact["lane"] or (acc.lane and acc.lane.overflow in saturates and acc.lane.bits <= 32)):
+        return None
+    if max(map(abs, span(given.w))) >> 15:
         return None
     sums = partial_sums(given.w, span(given.a), s.lanes)
     low, high = (0, 0) if idle[name].all() else register.range

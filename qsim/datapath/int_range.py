@@ -46,13 +46,17 @@ def _group_sums(w: NDArray[Any], size: int) -> Ints:
 
 def reached_sums(a: NDArray[Any], w: NDArray[Any]) -> Bounds:
     """Bounds (N,) of the sum of any products of one output of the column: those of one sign, from the sums of p and of |p|."""
-    size, total = exact_gemm(_magnitude(a), _magnitude(w)).astype(np.int64), exact_gemm(a, w)
-    return (total - size).min(0, initial=0) // 2, (total + size).max(0, initial=0) // 2
+    (x, negative), (y, opposite) = _one_sign(a), _one_sign(w)
+    size, total = exact_gemm(x, y), exact_gemm(a, w)
+    size = -size if negative != opposite else size
+    unsigned = f"uint{8 * total.itemsize}"  # size + total and size - total are twice a magnitude: one bit more, no sign
+    most, least = (twice.view(unsigned).max(0, initial=0).astype(np.int64) // 2 for twice in (size + total, size - total))
+    return -least, most
 
 
-def _magnitude(x: NDArray[Any]) -> NDArray[Any]:
-    magnitude: NDArray[Any] = np.abs(x).view(f"uint{8 * x.itemsize}")  # unsigned: the lowest code's, too
-    return magnitude
+def _one_sign(x: NDArray[Any]) -> tuple[NDArray[Any], bool]:
+    """Magnitudes, negated where x has a negative value: in the same range of codes, the lowest included."""
+    return (np.minimum(x, -x), True) if span(x)[0] < 0 else (x, False)
 
 
 def added(x: Bounds, y: Bounds) -> Bounds:

@@ -1,4 +1,4 @@
-"""Sums in a saturating or wrapping register (rule A1) in int32: two rows of outputs at once, their columns in vector lanes.
+"""Sums in a saturating or wrapping register (rule A1) in int32: four rows of outputs at once, their columns in vector lanes.
 
 Same bits as int_dot.py where products enter no register of their own, lane sums are exact or saturate, and no sum leaves int32.
 wraps None: the register saturates, also one with overflow `error`. counted None: events are not counted. Both are compiled apart.
@@ -27,40 +27,36 @@ def step(x, a, w, low, high, wraps):
 
 
 @helper
-def add_to_two(p, q, a, b, w, low, high, wraps, counted):
-    """p += a * w and q += b * w, k ascending; how often the register changed a value."""
+def add_to_four(p, a, m, w, low, high, wraps, counted):
+    """p[m + i] += a[m + i] * w for four rows i, k ascending; how often the register changed a value."""
     count = np.int64(0)
-    K, n = a.size, p.size
-    for k in range(0, K - 3, 4):
-        a0, a1, a2, a3 = a[k], a[k + 1], a[k + 2], a[k + 3]
-        b0, b1, b2, b3 = b[k], b[k + 1], b[k + 2], b[k + 3]
-        w0, w1, w2, w3 = w[k], w[k + 1], w[k + 2], w[k + 3]
+    K, n = w.shape
+    p0, p1, p2, p3 = p[m], p[m + 1], p[m + 2], p[m + 3]
+    for k in range(0, K - 1, 2):
+        a0, a1, a2, a3 = a[m, k], a[m + 1, k], a[m + 2, k], a[m + 3, k]
+        b0, b1, b2, b3 = a[m, k + 1], a[m + 1, k + 1], a[m + 2, k + 1], a[m + 3, k + 1]
+        w0, w1 = w[k], w[k + 1]
         events = np.int32(0)
         for j in range(n):
-            x, y = p[j], q[j]
             v = np.int32(w0[j])
-            x, e0 = step(x, a0, v, low, high, wraps)
-            y, f0 = step(y, b0, v, low, high, wraps)
+            x0, e0 = step(p0[j], a0, v, low, high, wraps)
+            x1, e1 = step(p1[j], a1, v, low, high, wraps)
+            x2, e2 = step(p2[j], a2, v, low, high, wraps)
+            x3, e3 = step(p3[j], a3, v, low, high, wraps)
             v = np.int32(w1[j])
-            x, e1 = step(x, a1, v, low, high, wraps)
-            y, f1 = step(y, b1, v, low, high, wraps)
-            v = np.int32(w2[j])
-            x, e2 = step(x, a2, v, low, high, wraps)
-            y, f2 = step(y, b2, v, low, high, wraps)
-            v = np.int32(w3[j])
-            x, e3 = step(x, a3, v, low, high, wraps)
-            y, f3 = step(y, b3, v, low, high, wraps)
-            p[j], q[j] = x, y
+            p0[j], f0 = step(x0, b0, v, low, high, wraps)
+            p1[j], f1 = step(x1, b1, v, low, high, wraps)
+            p2[j], f2 = step(x2, b2, v, low, high, wraps)
+            p3[j], f3 = step(x3, b3, v, low, high, wraps)
             if counted is not None:
                 events = np.int32(events + e0 + e1 + e2 + e3 + f0 + f1 + f2 + f3)
         count += events
-    for k in range(K // 4 * 4, K):
-        a0, b0, w0 = a[k], b[k], w[k]
-        for j in range(n):
-            v = np.int32(w0[j])
-            p[j], e0 = step(p[j], a0, v, low, high, wraps)
-            q[j], f0 = step(q[j], b0, v, low, high, wraps)
-            count += e0 + f0
+    if K & 1:
+        last = w[K - 1]
+        for i in range(m, m + 4):
+            for j in range(n):
+                p[i, j], e0 = step(p[i, j], a[i, K - 1], np.int32(last[j]), low, high, wraps)
+                count += e0
     return count
 
 
@@ -68,7 +64,7 @@ def add_to_two(p, q, a, b, w, low, high, wraps, counted):
 def add_lanes(p, lane, a, w, lanes, ends, low, high, wraps, counted):
     """p += the sum of every `lanes` products a * w, kept inside `ends`; how often ends and the register changed a value."""
     in_lane, count = np.int64(0), np.int64(0)
-    K, n = a.size, p.size
+    K, n = w.shape
     for first in range(0, K, lanes):
         stop = min(first + lanes, K)
         lane[:] = 0
@@ -97,27 +93,23 @@ def add_lanes(p, lane, a, w, lanes, ends, low, high, wraps, counted):
 
 
 @helper
-def add_block(part, a, w, s, ends, low, high, wraps, lane, idle, counted):
-    """part += a (rows, products of a block) * w, as above; lane, idle: a row of work space, a row of zeros."""
+def add_block(part, rows, lane, a, w, s, ends, low, high, wraps, counted):
+    """part += a * w for the first rows, as above; part and a are filled up to a multiple of four; lane: a row of work space."""
     in_lane, count = np.int64(0), np.int64(0)
-    rows = part.shape[0]
     if s.lanes > 1 or s.narrows[LANE, 0] != NONE:
         for m in range(rows):
             changed, events = add_lanes(part[m], lane, a[m], w, s.lanes, ends, low, high, wraps, counted)
             in_lane += changed
             count += events
         return in_lane, count
-    for m in range(0, rows - 1, 2):
-        count += add_to_two(part[m], part[m + 1], a[m], a[m + 1], w, low, high, wraps, counted)
-    if rows & 1:
-        lane[:] = 0
-        count += add_to_two(part[rows - 1], lane, a[rows - 1], idle[: a.shape[1]], w, low, high, wraps, counted)
+    for m in range(0, part.shape[0], 4):
+        count += add_to_four(part, a, m, w, low, high, wraps, counted)
     return in_lane, count
 
 
 @kernel
 def sum_int32(a, w, start, correction, bias, out, s, events, register, wraps, counted):
-    """kernels/int_dot.sum_products for such accumulators; a is int32, w int16 or int32, columns beyond out's are 0.
+    """kernels/int_dot.sum_products for such accumulators; a is int32, w int16, columns beyond out's are 0.
 
     register: where lane sums go.
     """
@@ -128,8 +120,9 @@ def sum_int32(a, w, start, correction, bias, out, s, events, register, wraps, co
     if s.narrows[LANE, 0] != NONE:
         ends = (np.int32(s.narrows[LANE, 1]), np.int32(s.narrows[LANE, 2]))
     block = max(BLOCK // s.lanes, 1) * s.lanes
-    part = np.zeros((rows, width), np.int32)
-    lane, idle = np.zeros(width, np.int32), np.zeros(min(block, K), np.int32)
+    part = np.zeros(((rows + 3) // 4 * 4, width), np.int32)
+    factors = np.zeros((part.shape[0], min(block, K)), np.int32)
+    lane = np.zeros(width, np.int32)
     for m in range(rows):
         out[m] = 0
         add_tile(out[m], start[m], s, BIAS, events)
@@ -140,7 +133,8 @@ def sum_int32(a, w, start, correction, bias, out, s, events, register, wraps, co
         last = min(first + each, K)
         for k in range(first, last, block):
             end = min(k + block, last)
-            changed, count = add_block(part, a[:, k:end], w[k:end], s, ends, low, high, wraps, lane, idle, counted)
+            factors[:rows, : end - k] = a[:, k:end]
+            changed, count = add_block(part, rows, lane, factors, w[k:end], s, ends, low, high, wraps, counted)
             events[LANE, 0] += changed
             events[register, 0] += count
         for m in range(rows if s.chunk else 0):
