@@ -10,11 +10,12 @@ import click
 
 from qsim.cli.common import print_json, print_table, written
 from qsim.cli.golden_export import export, import_
-from qsim.cli.golden_suite import Wanted, is_suite, write_suites
+from qsim.cli.golden_suite import Wanted, is_suite, named_suites, write_suites
 from qsim.spec import Format, format_names, load_format
 
 if TYPE_CHECKING:
     from qsim.golden.check import Mismatch
+    from qsim.golden.suite import Suite
     from qsim.golden.vectors import GoldenFile
 
 T = TypeVar("T")
@@ -40,7 +41,7 @@ def command() -> None:
 @click.option("--kind", type=click.Choice(KINDS), help="Unit of a suite; of a datapath dot unless given.")
 @click.option("--cases", default="directed,random", show_default=True, help="Also: exhaustive, where the inputs are few.")
 @click.option("--seed", type=click.IntRange(0, (1 << 64) - 1), default=0, show_default=True, help="Of the random cases.")
-@click.option("--count", type=click.IntRange(0), default=32, show_default=True, help="Random cases.")
+@click.option("--count", type=click.IntRange(0), default=16, show_default=True, help="Random cases.")
 @click.option("--k", type=click.IntRange(1, 4096), help="Elements of a sum; the design's [ports] say it unless given.")
 @click.option("--parameters", metavar="LIST", help="Optional ports of the unit, with commas: bias, clamp, ...; or none.")
 @click.option("--operands", metavar="FILE.npz", help="Cases of your own arrays, named like the ports; - for JSONL on stdin.")
@@ -48,7 +49,8 @@ def command() -> None:
 def write(names: tuple[str, ...], out: str | None, check_only: bool, **suite: Any) -> None:
     """Write the vectors of the formats named (all of the catalogue unless named), or suites of datapaths.
 
-    NAME is a format (element and block vectors; with --kind encode or pack a suite) or a datapath (a suite).
+    NAME is a format (element and block vectors; with --kind encode or pack a suite) or a datapath (a suite). With --kind
+    and no name: the checked-in suites of that kind.
 
     Each file of a format is read back and checked against reference and kernels first. If that fails, the candidate
     stands beside the file as FILE.rej, the file is as it was, and the exit code is 1.
@@ -61,7 +63,7 @@ def write(names: tuple[str, ...], out: str | None, check_only: bool, **suite: An
       qsim golden write my_mac.toml --kind dot --operands captured.npz --out vectors
       my_simulator | qsim golden write tflite_conv --operands - --out -
     """  # noqa: D301
-    if any(is_suite(name, suite["kind"]) for name in names):
+    if suite["kind"] or any(is_suite(name, None) for name in names):
         write_suites(names, Wanted(**suite, out=out, check_only=check_only))
         return
     if out == "-" or suite["operands"]:
@@ -131,17 +133,23 @@ def check(names: tuple[str, ...], folder: Path | None, as_json: bool) -> None:
     Example:
       qsim golden check
       qsim golden check mx9 nvfp4 --json
+      qsim golden check tflite_conv --folder vectors
     """  # noqa: D301
-    from qsim.golden.check import check_file
+    from qsim.golden.check import check_file, check_suite
     from qsim.golden.machines import Kernels, Reference
 
-    files = load_files(names, folder)
+    files, suites = load_files(names, folder)
     rows: list[dict[str, Any]] = []
     found: list[Mismatch] = []
     for file, fmt in _progress(files, "checking"):
         by_machine = {machine.name: check_file(file, fmt, machine) for machine in (Kernels(), Reference())}
         row = {"level": file.level, "format": file.format, "tests": len(file.tests)}
         rows.append(row | {name: len(some) for name, some in by_machine.items()} | {"verified_by": file.verified_by})
+        found += [m for some in by_machine.values() for m in some]
+    for suite in _progress(suites, "checking"):
+        by_machine = {machine: check_suite(suite, machine) for machine in ("kernels", "reference")}
+        row = {"level": suite.unit.kind, "format": suite.name, "tests": len(suite.cases)}
+        rows.append(row | {name: len(some) for name, some in by_machine.items()} | {"verified_by": list(suite.verified_by)})
         found += [m for some in by_machine.values() for m in some]
     if as_json:
         print_json({"files": rows, "mismatches": [m.table() for m in found]})
@@ -158,19 +166,23 @@ def check(names: tuple[str, ...], folder: Path | None, as_json: bool) -> None:
         raise SystemExit(1)
 
 
-def load_files(names: tuple[str, ...], folder: Path | None) -> list[tuple[GoldenFile, Format]]:
-    """Every file of the formats named, or of the folder; ValueError names the file that cannot be trusted."""
+def load_files(names: tuple[str, ...], folder: Path | None) -> tuple[list[tuple[GoldenFile, Format]], list[Suite]]:
+    """Every file of the formats and every suite of the datapaths named, or of the folder; ValueError names a file that lies."""
     from qsim.golden.generate import levels_of
+    from qsim.golden.suite import read_suite
     from qsim.golden.vectors import golden_path, golden_paths, load_golden
+    from qsim.golden.write_suite import suite_paths
 
+    paths = suite_paths(folder)
     if names:
-        return [
-            load_golden(golden_path(folder, level, fmt.name), fmt) for fmt in map(load_format, names) for level in levels_of(fmt)
-        ]
-    paths = golden_paths(folder)
-    if not paths:
-        raise ValueError(f"{folder}: no golden files; allowed: a folder with element/NAME.json and block/NAME.json")
-    return [load_golden(path) for path in paths]
+        formats = [load_format(name) for name in names if not is_suite(name, None)]
+        files = [load_golden(golden_path(folder, level, fmt.name), fmt) for fmt in formats for level in levels_of(fmt)]
+        suites = [suite for name in names if is_suite(name, None) for suite in named_suites(name, paths, folder)]
+        return files, suites + [read_suite(p) for p in paths if p.stem in [fmt.name for fmt in formats]]
+    files = [load_golden(path) for path in golden_paths(folder)]
+    if not files and not paths:
+        raise ValueError(f"{folder}: no golden files; allowed: a folder with element/NAME.json, dot/NAME.json, ...")
+    return files, [read_suite(path) for path in paths]
 
 
 def _progress(items: list[T], what: str) -> Iterable[T]:

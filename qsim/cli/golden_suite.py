@@ -35,34 +35,55 @@ class Wanted:
     check_only: bool
 
 
+def named_suites(name: str, paths: list[Path], folder: Path | None) -> list[Suite]:
+    """The suites of a datapath of any kind; ValueError where there is none, and for a name that is no datapath."""
+    from qsim.datapath.datapaths import load_datapath
+    from qsim.golden.suite import read_suite
+
+    label = load_datapath(name).name.replace("/", "_")
+    found = [path for path in paths if path.stem == label]
+    if not found:
+        raise ValueError(
+            f"{name}: no suite {label}.json in {folder or 'the checked-in vectors'}; write one: qsim golden write {name}"
+        )
+    return [read_suite(path) for path in found]
+
+
 def is_suite(name: str, kind: str | None) -> bool:
     """Whether a name stands for a suite: with a kind, or that of a datapath."""
     if kind is not None:
         return True
-    return "accumulator" in read_table(Path(name)) if name.endswith(".toml") else name not in format_names()
+    if name.endswith(".toml"):
+        return "accumulator" in read_table(Path(name))
+    from qsim.datapath.datapaths import datapath_names
+
+    return name not in format_names() and name in datapath_names()
 
 
 def unit_of(name: str, wanted: Wanted) -> tuple[Unit, str]:
     """The unit of a datapath or format, and the suite's name."""
     from qsim.datapath.datapaths import load_datapath
-    from qsim.golden.write_suite import datapath_unit, format_unit
+    from qsim.golden.write_suite import datapath_unit, format_unit, kind_of
 
-    kind = wanted.kind or "dot"
-    if kind in ("encode", "pack"):
+    datapath = None if wanted.kind in ("encode", "pack") and not is_suite(name, None) else load_datapath(name)
+    kind = wanted.kind or (kind_of(datapath) if datapath else "dot")
+    if datapath is None:
         unit = format_unit(name, kind, wanted.k)
         assert unit.fmt is not None
         return unit, unit.fmt.name
     given = None
     if wanted.parameters is not None:
         given = tuple(p for p in wanted.parameters.replace("none", "").split(",") if p)
-    datapath = load_datapath(name)
     return datapath_unit(datapath, kind, wanted.k, given), datapath.name
 
 
 def write_suites(names: tuple[str, ...], wanted: Wanted) -> None:
     """Write each suite; exit code 1 where `--check-only` finds that one would change."""
-    from qsim.golden.write_suite import suite_path
+    from qsim.golden.write_suite import CHECKED_IN, suite_path
 
+    if not names and wanted.kind not in CHECKED_IN:
+        raise ValueError(f"no name with --kind {wanted.kind}; allowed: a datapath or format, or one of {', '.join(CHECKED_IN)}")
+    names = names or CHECKED_IN[str(wanted.kind)]
     stream = wanted.out == "-"
     if stream and len(names) > 1:
         raise ValueError(f"--out - with {len(names)} suites; allowed: one")

@@ -8,8 +8,10 @@ from dataclasses import asdict, dataclass
 from itertools import groupby
 from typing import Any
 
+from qsim.golden.bits import hexed
 from qsim.golden.block_cases import BlockCase
 from qsim.golden.machines import Machine
+from qsim.golden.suite import Suite
 from qsim.golden.vectors import GoldenFile, kind_of
 from qsim.spec import Format
 
@@ -132,3 +134,43 @@ def case_of(test: Test) -> BlockCase:
         test.get("options", {}),
         [int(word, 16) for word in test["random"]] if "random" in test else None,
     )
+
+
+def check_suite(suite: Suite, machine: str) -> list[Mismatch]:
+    """Every case whose outputs the machine, `reference` or `kernels`, does not reproduce; masked bits do not count."""
+    unit, found = suite.unit, []
+    for case, got in zip(suite.cases, _suite_results(suite, machine), strict=True):
+        fields: dict[str, tuple[Any, Any]] = {}
+        for port in unit.outputs:
+            compared = ~case.masks.get(port.name, 0)
+            if isinstance(got, str):
+                fields = {"result": ("valid", got)}
+            elif (got[port.name] ^ case.values[port.name]) & compared:
+                fields[port.name] = hexed(case.values[port.name], port.bits), hexed(got[port.name], port.bits)
+        if fields:
+            found.append(Mismatch(machine, unit.kind, suite.name, case.id, case.comment, list(case.flags), fields))
+    return found
+
+
+def _suite_results(suite: Suite, machine: str) -> list[dict[str, int] | str]:
+    """The outputs of every case, or why it is refused."""
+    from qsim.golden.unit_kernels import evaluate_many
+    from qsim.golden.unit_reference import evaluate
+
+    unit = suite.unit
+
+    def one(inputs: dict[str, int]) -> dict[str, int] | str:
+        try:
+            if machine == "reference":
+                return evaluate(unit, inputs)
+            return {name: column[0] for name, column in evaluate_many(unit, {n: [v] for n, v in inputs.items()}).items()}
+        except Exception as error:  # whatever a machine raises is its answer
+            return f"invalid: {type(error).__name__}: {error}"
+
+    if machine == "kernels":
+        try:
+            columns = evaluate_many(unit, {port.name: suite.column(port.name) for port in unit.inputs})
+            return [{name: column[i] for name, column in columns.items()} for i in range(len(suite.cases))]
+        except Exception:  # one of them was refused: which one, the runs one by one tell
+            pass
+    return [one({port.name: case.values[port.name] for port in unit.inputs}) for case in suite.cases]

@@ -81,7 +81,7 @@ def from_values(values: Array, port: Port) -> Bytes:
         return from_values(flat.astype(object), port)
     from qsim.kernels.rows import pack_fields
 
-    whole = np.ascontiguousarray(flat, np.int64)
-    out = np.zeros((n, size_of(port)), np.uint8)
+    whole = np.ascontiguousarray(flat, None if flat.dtype in (np.int32, np.int64) else np.int64)
+    out = np.empty((n, size_of(port)), np.uint8)
     run(lambda _, r: pack_fields(whole[r], port.width, out[r]), pieces(1, n, piece=1 << 14))
     return out

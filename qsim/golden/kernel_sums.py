@@ -12,6 +12,7 @@ from qsim.golden.ports import formats
 from qsim.golden.unit import Unit
 from qsim.golden.unit_kernels import fields_of, packed, scalar, values_of
 from qsim.spec import Format, Geometry
+from qsim.spec.int_accumulator import IntAccumulator
 from qsim.spec.requantizer import Requantizer
 
 if TYPE_CHECKING:
@@ -111,9 +112,11 @@ def _integer(unit: Unit, given: Mapping[str, Bytes], codes: list[Array]) -> dict
     if acc.zero_points == "folded":
         bias, correction = bias + correction, none
     start, last = (bias, none) if acc.bias == "first" else (none, bias)
+    if _plain(acc):
+        return _plain_sums(acc, a, w, start, last)
     taps = {name: np.empty((n, 1, *size), np.int64) for name, size in tap_sizes(acc, k).items()}
-    a, w = (np.ascontiguousarray(side, np.int32 if side.dtype.itemsize < 8 else np.int64) for side in (a, w))
     s = lower(acc)
+    a, w = (np.ascontiguousarray(side, np.int32 if side.dtype.itemsize < 8 else np.int64) for side in (a, w))
 
     def task(_: slice, r: slice) -> int:
         events = np.zeros(len(REGISTERS), np.int64)
@@ -124,6 +127,32 @@ def _integer(unit: Unit, given: Mapping[str, Bytes], codes: list[Array]) -> dict
     if failed:
         raise ValueError(f"case {min(failed)}: a register with overflow = 'error' overflowed (rule A1)")
     return {name: tap.reshape(n, -1) for name, tap in taps.items()}
+
+
+def _plain(acc: IntAccumulator) -> bool:
+    """Whether products are added one by one to the accumulator, nothing else on the way."""
+    return acc.order == "sequential" and acc.lanes == 1 and not acc.product and not acc.lane and acc.zero_points != "after"
+
+
+def _plain_sums(acc: IntAccumulator, a: Array, w: Array, start: Array, last: Array) -> dict[str, Array]:
+    """The common case, in a kernel of its own."""
+    from qsim.kernels.requantize import NARROWS
+    from qsim.kernels.rows import sum_rows
+
+    n, k = a.shape
+    register = NARROWS[acc.overflow], *acc.register.range
+    small = int(np.abs(a.astype(np.int64)).max(initial=0)) * int(np.abs(w.astype(np.int64)).max(initial=0)) < 1 << 31
+    products, sums = np.empty((n, k), np.int32 if small else np.int64), np.empty((n, k), np.int32 if acc.bits <= 32 else np.int64)
+    total = np.empty((n, 1), np.int64)
+
+    def task(_: slice, r: slice) -> int:
+        first = sum_rows(a[r], w[r], start[r], last[r], *register, products[r], sums[r], total[r])
+        return int(r.start + first if first >= 0 else -1)
+
+    failed = [i for i in run(task, pieces(1, n, piece=ROWS)) if i >= 0]
+    if failed:
+        raise ValueError(f"case {min(failed)}: a register with overflow = 'error' overflowed (rule A1)")
+    return {"products": products, "lane_sums": products, "partial_sums": sums, "accumulator": total}
 
 
 def _float(unit: Unit, given: Mapping[str, Bytes], codes: list[Array]) -> dict[str, Array]:

@@ -9,7 +9,6 @@ import numpy as np
 
 from qsim.golden.cases.rest import refusal
 from qsim.golden.columns import from_values, to_bytes, to_patterns, to_values
-from qsim.golden.ports import formats
 from qsim.golden.unit import Port, Unit
 from qsim.golden.vectors import GoldenError
 from qsim.spec import Format, Geometry

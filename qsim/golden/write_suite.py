@@ -11,11 +11,19 @@ from qsim.golden.provenance import verified_by
 from qsim.golden.suite import Case, Suite
 from qsim.golden.unit import KINDS, OPTIONAL, Unit
 from qsim.golden.vectors import GoldenError
-from qsim.spec import load_format
+from qsim.spec import Format, load_format
 from qsim.spec.block_accumulator import BlockAccumulator
 from qsim.spec.datapath import Datapath
 from qsim.spec.load import data_folder
 
+_BLOCKS = ("mx9_bdr", "mx6_bdr", "mx4_bdr", "vsq4_int24", "mxfp8_e4m3_tcgen05", "mxfp4_tcgen05", "nvfp4_tcgen05")
+#: kind -> names of the suites that are checked in, all of them written with the defaults.
+CHECKED_IN = {
+    "dot": ("tflite_conv", "int8_saturate16", *_BLOCKS, "mx9_fixed40", "vsq4_scale6", "binary_popcount"),
+    "chain": ("tflite_conv", *_BLOCKS, "binary_popcount"),
+    "requantize": ("tflite_conv", "xnnpack_int8", "onnxruntime_int8"),
+    "encode": ("mx9", "mx6", "mx4"),
+}
 CASES = ("directed", "random", "exhaustive")
 DEFAULT_K = 16
 SHARE = 100  # of the bulk's undirected cases one in so many is computed again by the reference
@@ -23,8 +31,9 @@ SHARE = 100  # of the bulk's undirected cases one in so many is computed again b
 
 def datapath_unit(datapath: Datapath, kind: str, k: int | None = None, parameters: Sequence[str] | None = None) -> Unit:
     """A unit of a datapath: k of its [ports], else two blocks, else 16; parameters of its [ports], else those that apply."""
-    if kind in ("encode", "pack"):
-        raise GoldenError(f"kind = {kind!r} with a datapath; allowed: a format")
+    if kind in ("encode", "pack"):  # of the activation's format
+        fmt = datapath.operand_format("activation")
+        return Unit(kind, datapath, fmt, k or datapath.ports.get("k") or format_k(fmt))
     given = tuple(parameters) if parameters is not None else stated(datapath) if datapath.ports else applicable(datapath, kind)
     sizes = [fmt.block_size for fmt in (datapath.activation, datapath.weight) if fmt is not None and fmt.block_scales]
     wanted = k or datapath.ports.get("k") or (_blocks(datapath, max(sizes)) if sizes else DEFAULT_K)
@@ -74,11 +83,24 @@ def format_unit(name: str | Path, kind: str, k: int | None = None) -> Unit:
     if kind not in ("encode", "pack"):
         raise GoldenError(f"kind = {kind!r} with a format; allowed: encode, pack; the others take a datapath")
     fmt = load_format(name)
-    return Unit(kind, None, fmt, k or (fmt.block_size if fmt.block_scales else DEFAULT_K))
+    return Unit(kind, None, fmt, k or format_k(fmt))
+
+
+def format_k(fmt: Format) -> int:
+    """One block, or 16 elements."""
+    return fmt.block_size if fmt.block_scales else DEFAULT_K
+
+
+def kind_of(datapath: Datapath) -> str:
+    """The kind of unit that a design's [ports] speak of: dot unless they name what only another kind has."""
+    for port, kind in (("activation_input", "chain"), ("input", "encode"), ("codes", "pack"), ("acc", "requantize")):
+        if port in datapath.ports:
+            return kind
+    return "matmul" if datapath.ports.get("m", 1) != 1 or datapath.ports.get("n", 1) != 1 else "dot"
 
 
 def write_suite(
-    unit: Unit, name: str, *, cases: Sequence[str] = ("directed", "random"), seed: int = 0, count: int = 32, bulk: bool = False
+    unit: Unit, name: str, *, cases: Sequence[str] = ("directed", "random"), seed: int = 0, count: int = 16, bulk: bool = False
 ) -> Suite:
     """The suite of a unit.
 
