@@ -204,11 +204,12 @@ def _terms(unit: Unit, acc: BlockAccumulator) -> Iterator[Mutant]:
     """The terms of a step: which exponent is the largest, how many enter a step, in which order."""
     own = acc.unit
     assert own is not None
-    if own.fraction is not None:
-        for what, why in EXPONENTS.items():
-            yield Mutant(f"largest exponent: {what}", why, replaced(INNER + ":_step", _step_of(what)))
     block = max(f.block_size for f in formats(unit) if f.block_scales)
     terms = -(-unit.k // (1 if acc.terms == "products" else acc.sum_length(block)))
+    for what, why in EXPONENTS.items() if own.fraction is not None else ():
+        if what != "without c" or (own.c == "aligned" and own.order != "pairwise" and (terms > acc.nfma or "bias" in unit.parameters)):
+            if what not in ("of the first term", "smallest") or min(terms, acc.nfma) > 1 or own.c == "aligned":
+                yield Mutant(f"largest exponent: {what}", why, replaced(INNER + ":_step", _step_of(what)))
     if terms > 1:
         for nfma in sorted({1, acc.nfma * 2, max(acc.nfma // 2, 1)} - {acc.nfma}):
             if min(nfma, terms) != min(acc.nfma, terms):

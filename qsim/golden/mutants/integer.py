@@ -7,6 +7,7 @@ from typing import Any
 
 from qsim.golden.mutants.mutant import Mutant, changed, replaced
 from qsim.golden.mutants.registers import bias_interval, inside, reach_of, register_mutants
+from qsim.golden.mutants.requantizer import wraps_back
 from qsim.golden.mutants.rounding import step_mutants
 from qsim.golden.ports import product_interval
 from qsim.golden.unit import Unit, signed_bits
@@ -54,7 +55,8 @@ def modulo(unit: Unit, acc: IntAccumulator, name: str) -> str:
     after = names[names.index(name) + 1 :] if name != "bias" or acc.bias == "last" else [n for n in names if n in ("accumulator", "spill")]
     bits, last = acc.narrows[name].bits, "bias" if acc.bias == "last" or acc.order != "sequential" else "accumulator"
     wraps = all(acc.narrows[n].overflow == "wrap" and acc.narrows[n].bits <= bits for n in (*after, name))
-    handed_on = name == last and unit.datapath is not None and unit.datapath.requantizer is not None
+    q = unit.datapath.requantizer if unit.datapath is not None else None
+    handed_on = name == last and q is not None and not wraps_back(q, bits)
     return f"what follows keeps {bits} bits or fewer, modulo 2^{bits}" if wraps and not handed_on else ""
 
 
@@ -93,6 +95,9 @@ def _orders(unit: Unit, acc: IntAccumulator) -> Iterator[Mutant]:
         yield Mutant("sum: one product an add", "products are added one by one, not as lane sums",
                      replaced(DOT, with_accumulator(lanes=1)), ("lane_sums", *SUMS), proof)  # fmt: skip
     elif acc.order != "chunked" or (acc.chunk or 0) % 2 == 0:
+        low, high = product_interval(unit, acc)
+        if acc.order == "tree" and inside((2 * low, 2 * high), acc.register.range):
+            proof = "no pair of products overflows, and a tree adds pairs first"
         yield Mutant("sum: two products an add", "pairs are summed before they pass the register",
                      replaced(DOT, with_accumulator(lanes=2)), ("lane_sums", *SUMS), proof)  # fmt: skip
     if acc.lane is not None:
@@ -110,18 +115,24 @@ def _never_refuses(acc: IntAccumulator) -> str:
     return "wrap" if acc.last.overflow == "error" else acc.last.overflow
 
 
+def _constants_commute(acc: IntAccumulator) -> str:
+    """Why a constant may be added at either end of the sum: every register that it passes wraps at the same width."""
+    passed = acc.last if acc.order == "chunked" else acc.register
+    return f"the sum that it is added to wraps at {passed.bits} bits" if passed.overflow == "wrap" else ""
+
+
 def _places(unit: Unit, acc: IntAccumulator) -> Iterator[Mutant]:
-    proof = no_overflow(unit, acc)
+    proof, constant = no_overflow(unit, acc), _constants_commute(acc)
     if "bias" in unit.parameters and acc.bias != "float" and acc.order != "tree":
         other = "last" if acc.bias == "first" else "first"
         yield Mutant(f"bias: {other}", "the bias enters at the other end of the sum",
-                     replaced(DOT, with_accumulator(bias=other)), ("corrected", *SUMS), proof)  # fmt: skip
+                     replaced(DOT, with_accumulator(bias=other)), ("corrected", *SUMS), proof or constant)  # fmt: skip
     if {"a_zero_point", "w_zero_point"} & set(unit.parameters) and acc.product is None:
         for other in ("before", "after", "folded"):
             if other != acc.zero_points:
                 yield Mutant(f"zero points: {other}", "zero points are taken off at another stage",
                              replaced(DOT, with_accumulator(zero_points=other)), ("products", "lane_sums", "corrected", *SUMS),
-                             proof)  # fmt: skip
+                             proof or (constant if "before" not in (other, acc.zero_points) else ""))  # fmt: skip
 
 
 def _arguments(unit: Unit) -> Iterator[Mutant]:

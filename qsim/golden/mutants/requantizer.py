@@ -198,7 +198,7 @@ def _arguments(unit: Unit, q: Requantizer, acc: Interval) -> Iterator[Mutant]:
     bits = signed_bits(acc)
     yield Mutant("requantizer: accumulator one bit short", "its top bit is not connected", of_acc(lambda v: _signed(v, bits - 1)))
     yield Mutant("requantizer: accumulator unsigned", "its sign is not extended", of_acc(lambda v: v % (1 << bits)),
-                 proof=_wraps_back(q, bits))  # fmt: skip
+                 proof=wraps_back(q, bits))  # fmt: skip
     if "multiplier" in q.prep.takes:
         width = signed_bits(q.multiplier)
         magnitude = max(map(abs, q.multiplier)).bit_length()
@@ -224,7 +224,8 @@ def _arguments(unit: Unit, q: Requantizer, acc: Interval) -> Iterator[Mutant]:
     yield from _product_wires(q, acc)
 
 
-def _wraps_back(q: Requantizer, bits: int) -> str:
+def wraps_back(q: Requantizer, bits: int) -> str:
+    """Why bits of the accumulator above the given width change nothing; empty where they do."""
     if not q.before or q.zero_point == "before":
         return ""
     first = q.before[0]

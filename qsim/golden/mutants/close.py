@@ -1,0 +1,155 @@
+"""Cases that kill what a suite lets live: the directed candidates that the suite left out, random ones, and changes of its cases.
+
+The search is the same on every machine: its words come from the seed, and mutants are tried in their own order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
+
+from qsim.golden.cases import evaluated, random
+from qsim.golden.cases.draft import Inputs, Words
+from qsim.golden.mutants.mutant import Mutant, built
+from qsim.golden.mutants.run import Strength, judge, kills, strength
+from qsim.golden.suite import Case, Suite
+from qsim.golden.unit import Port, Unit
+
+FLAG = "Mutant"
+NOTE = "it tells apart a design with one mistake that the cases before it let pass; the comment names the mistake"
+BATCH = 200  # candidates between two looks at every survivor
+EFFORT = 4000  # candidates a suite is given
+
+
+@dataclass(frozen=True)
+class Closed:
+    """The suite with the cases that were added, and its strength. tried: candidates."""
+
+    suite: Suite
+    strength: Strength
+    added: int
+    tried: int
+
+
+def close(suite: Suite, *, seed: int = 0, effort: int = EFFORT, told: Callable[[str], None] = lambda text: None) -> Closed:
+    """Add cases until no mutant survives that is not proven equivalent, or the effort is spent."""
+    first = strength(suite)
+    left = [v.mutant for v in first.of("survived")]
+    cases, tried = list(suite.cases), 0
+    stream = candidates(suite, seed)
+    while left and tried < effort:
+        batch = list(islice(valid(suite.unit, stream), min(BATCH, effort - tried)))
+        if not batch:
+            break
+        tried += len(batch)
+        left = _round(suite.unit, left, batch, cases)
+        told(f"{tried} candidates, {len(cases) - len(suite.cases)} cases added, {len(left)} mutants survive")
+    notes = suite.notes | ({FLAG: NOTE} if len(cases) > len(suite.cases) else {})
+    whole = replace(suite, cases=tuple(cases), notes=notes)
+    return Closed(whole, _again(first, whole, len(suite.cases)), len(cases) - len(suite.cases), tried)
+
+
+def _round(unit: Unit, left: list[Mutant], batch: list[Inputs], cases: list[Case]) -> list[Mutant]:
+    """One look at every survivor; a case that kills one is tried on those after it first."""
+    added: list[Case] = []
+    survivors = []
+    for mutant in left:
+        with built(mutant.hooks):
+            known = any(kills(unit, mutant, case) for case in added)
+            found = None if known else _first(unit, mutant, batch)
+        if known:
+            continue
+        if found is None:
+            survivors.append(mutant)
+            continue
+        case = Case(len(cases) + 1, (FLAG,), batch[found], f"kills {mutant.name}: {mutant.why}")
+        cases.append(case)
+        added.append(case)
+    return survivors
+
+
+def _first(unit: Unit, mutant: Mutant, batch: list[Inputs]) -> int | None:
+    """The first candidate that kills the mutant, which is built."""
+    for i, values in enumerate(batch):
+        if kills(unit, mutant, Case(0, (), values)):
+            return i
+    return None
+
+
+def _again(first: Strength, whole: Suite, before: int) -> Strength:
+    """The verdicts of the whole suite: what survived is judged over the cases that were added."""
+    added = replace(whole, cases=whole.cases[before:])
+    found = [v if v.state != "survived" else judge(added, v.mutant, False) for v in first.verdicts]
+    return Strength(whole.name, tuple(found), first.every)
+
+
+def valid(unit: Unit, stream: Iterator[Inputs]) -> Iterator[Inputs]:
+    """The candidates that the unit computes, with the patterns of every port."""
+    known: set[tuple[int, ...]] = set()
+    for inputs in stream:
+        key = tuple(inputs[port.name] for port in unit.inputs)
+        if key in known:
+            continue
+        known.add(key)
+        try:
+            yield evaluated(unit, inputs)
+        except (ValueError, ArithmeticError):
+            continue
+
+
+def candidates(suite: Suite, seed: int) -> Iterator[Inputs]:
+    """Directed ones that the suite left out, then, in turn, random ones and changes of the suite's cases, without an end."""
+    from qsim.golden.cases import _drafts
+
+    unit = suite.unit
+    yield from (draft.inputs for draft in islice(_drafts(unit, 1 << 20), EFFORT))
+    words = Words(seed, 0x6D75)
+    for i in range(1 << 20):
+        for draft in random(unit, seed * 1000 + i, 50):
+            yield draft.inputs
+        for _ in range(50):
+            yield changed_case(suite, words)
+
+
+def changed_case(suite: Suite, words: Words) -> Inputs:
+    """A case of the suite with up to three values of its inputs changed, or with a port of another case."""
+    cases, ports = suite.cases, suite.unit.inputs
+    base = cases[words.between(0, len(cases) - 1)].values
+    found = {port.name: base[port.name] for port in ports}
+    if words.bits(3) == 0:
+        return found | {p.name: runs(p, words) for p in ports if p.count > 1}
+    for _ in range(words.between(1, 3)):
+        port = ports[words.between(0, len(ports) - 1)]
+        if words.bits(2) == 0:
+            found[port.name] = cases[words.between(0, len(cases) - 1)].values[port.name]
+        else:
+            found[port.name] = changed_port(port, found[port.name], words)
+    return found
+
+
+def changed_port(port: Port, pattern: int, words: Words) -> int:
+    """One value, or every value, of a port: an end of its range, one beside it, a flipped bit, its negative, anything."""
+    mask = (1 << port.width) - 1
+    places = [words.between(0, port.count - 1)] if words.bits(2) else list(range(port.count))
+    kind = words.between(0, 5)
+    for i in places:
+        value = pattern >> i * port.width & mask
+        other = (
+            words.of([0, 1, mask, mask >> 1, (mask >> 1) + 1]),
+            value + 1,
+            value - 1,
+            value ^ 1 << words.between(0, port.width - 1),
+            -value,
+            words.bits(port.width),
+        )[kind] & mask
+        pattern ^= (value ^ other) << i * port.width
+    return pattern
+
+
+def runs(port: Port, words: Words) -> int:
+    """Two or three runs of one value each, most of them ends of the range."""
+    mask = (1 << port.width) - 1
+    ends = sorted(port.count * words.between(1, 15) // 16 for _ in range(2))
+    values = [words.of([mask >> 1, (mask >> 1) + 1, mask, 1, 0, words.bits(port.width)]) for _ in range(3)]
+    return sum(values[(i >= ends[0]) + (i >= ends[1])] << i * port.width for i in range(port.count))
