@@ -2,7 +2,7 @@
 
 import click
 
-from benchmarks import codec, dot, gemm, requantize
+from benchmarks import codec, dot, gemm, golden, requantize
 
 
 @click.group(help=__doc__)
@@ -13,5 +13,6 @@ def main() -> None:
 main.add_command(codec.command)
 main.add_command(dot.command)
 main.add_command(gemm.command)
+main.add_command(golden.command)
 main.add_command(requantize.command)
 main()

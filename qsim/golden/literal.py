@@ -7,7 +7,7 @@ import re
 from qsim.golden.unit import Port
 
 UNKNOWN = frozenset("xXzZ?uUwW-")
-PREFIXED = re.compile(r"0([xXbB])([0-9a-fA-FxXzZ?_]+)")
+PREFIXED = re.compile(r"0([xX])([0-9a-fA-FxXzZ?][0-9a-fA-FxXzZ?_]*)|0([bB])([01xXzZ?][01xXzZ?_]*)")
 DECIMAL = re.compile(r"[+-]?[0-9]+")
 
 
@@ -17,7 +17,7 @@ def parse_literal(text: str, port: Port) -> tuple[int, int]:
     if text and set(text) <= UNKNOWN - {"-"}:
         return 0, (1 << port.bits) - 1
     if found := PREFIXED.fullmatch(text):
-        return _digits(found[2].replace("_", ""), 4 if found[1] in "xX" else 1, port, text)
+        return _digits((found[2] or found[4]).replace("_", ""), 4 if found[1] else 1, port, text)
     if DECIMAL.fullmatch(text):
         return from_int(int(text), port), 0
     raise ValueError(f"{text!r} is no value of {port.name}; allowed: 0x or 0b and digits, with x and z, or a decimal number")

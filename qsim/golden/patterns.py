@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import repeat
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +29,8 @@ def from_ints(patterns: Sequence[int], bits: int) -> Words:
     if not len(patterns):
         return empty(0, bits)
     width = 8 * words_of(bits)
-    return np.frombuffer(b"".join([p.to_bytes(width, "little") for p in patterns]), WORD).reshape(-1, width // 8)
+    data = b"".join(map(int.to_bytes, patterns, repeat(width), repeat("little")))
+    return np.frombuffer(data, WORD).reshape(-1, width // 8)
 
 
 def to_int(row: Words) -> int:

@@ -153,6 +153,7 @@ def verify(suite: Suite, outputs: Outputs, *, ignore: Iterable[str] = (), wanted
         if name not in IGNORABLE:
             raise ValueError(f"ignore = {name!r}; allowed: {', '.join(IGNORABLE)}")
     ids = np.array([case.id for case in suite.cases], np.int64)
+    masked = [(i, case) for i, case in enumerate(suite.cases) if case.masks]
     ignored: Counter[str] = Counter()
     compared = []
     wanted = required(suite.unit) if wanted is None else wanted
@@ -160,7 +161,7 @@ def verify(suite: Suite, outputs: Outputs, *, ignore: Iterable[str] = (), wanted
         column = outputs.columns.get(port.name)
         if column is None and port.name not in wanted:
             continue
-        one = compare(suite, port, column or Column(from_ints([], port.bits)), ids)
+        one = compare(suite, port, column or Column(from_ints([], port.bits)), ids, masked)
         for name in skipped:
             hidden = one.codes == CLASSES.index(name) + 1
             ignored[name] += int(hidden.sum())
@@ -176,8 +177,8 @@ def required(unit: Unit) -> tuple[str, ...]:
     return ("result",) if "result" in named or not named else named
 
 
-def compare(suite: Suite, port: Port, column: Column, ids: Indexes) -> Compared:
-    """One port of every case."""
+def compare(suite: Suite, port: Port, column: Column, ids: Indexes, masked: Sequence[tuple[int, Case]]) -> Compared:
+    """One port of every case; `masked` are the cases with bits that are not compared, by their places."""
     rows, extra = align(column, ids)
     codes = np.where(rows < 0, np.uint8(MISSING), np.uint8(AGREES))
     want = from_ints(suite.column(port.name), port.bits)
@@ -191,7 +192,7 @@ def compare(suite: Suite, port: Port, column: Column, ids: Indexes) -> Compared:
     difference = got ^ want
     if unknown is not None:
         difference |= unknown
-    hide_masked(difference, suite.cases, port)
+    hide_masked(difference, masked, port)
     bad = np.flatnonzero(nonzero_rows(difference) & (rows >= 0))
     if len(bad):
         hidden = None if unknown is None else unknown[bad] & difference[bad]
@@ -216,11 +217,11 @@ def align(column: Column, ids: Indexes) -> tuple[Indexes, int]:
     return rows, n - int((rows >= 0).sum())
 
 
-def hide_masked(difference: Words, cases: Sequence[Case], port: Port) -> None:
+def hide_masked(difference: Words, masked: Sequence[tuple[int, Case]], port: Port) -> None:
     """Clear the bits that a case does not compare."""
-    masked = [(i, case.masks[port.name]) for i, case in enumerate(cases) if case.masks and port.name in case.masks]
-    if masked:
-        places, masks = zip(*masked, strict=True)
+    found = [(i, case.masks[port.name]) for i, case in masked if port.name in case.masks]
+    if found:
+        places, masks = zip(*found, strict=True)
         difference[list(places)] &= ~from_ints(masks, port.bits)
 
 
