@@ -8,6 +8,7 @@ GFLOAT = "gfloat 0.5.2: values of the decode tests"
 NUMPY = "numpy 2.4.6 float16: all tests in half_even"
 QUARK = "AMD Quark 0.13: decoded values of the tests flagged QuarkCapture"
 ML_DTYPES_BLOCK = "ml_dtypes 0.6.0: element codes against the recorded scales, finite blocks"
+NUMPY_SUMS = "numpy 2.4.6: accumulators as int64 products, in the register's range"
 
 #: (level, format) -> claims
 VERIFIED_BY: dict[tuple[str, str], tuple[str, ...]] = {
@@ -17,6 +18,7 @@ VERIFIED_BY: dict[tuple[str, str], tuple[str, ...]] = {
     **{("element", f): (ML_DTYPES, GFLOAT) for f in ("mxfp8_e4m3", "mxfp8_e5m2", "mxfp6_e3m2", "mxfp6_e2m3", "mxfp4", "nvfp4")},
     ("element", "mxint8"): (GFLOAT,),
     **{("block", f): (QUARK,) for f in ("mx9", "mx6", "mx4")},
+    **{("dot", d): (NUMPY_SUMS,) for d in ("tflite_conv", "binary_popcount")},
     **{("block", f): (ML_DTYPES_BLOCK,) for f in ("mxfp8_e4m3", "mxfp8_e5m2", "mxfp6_e3m2", "mxfp6_e2m3", "mxfp4")},
 }
 

@@ -36,17 +36,17 @@ def datapath_unit(datapath: Datapath, kind: str, k: int | None = None, parameter
         return Unit(kind, datapath, fmt, k or datapath.ports.get("k") or format_k(fmt))
     given = tuple(parameters) if parameters is not None else stated(datapath) if datapath.ports else applicable(datapath, kind)
     sizes = [fmt.block_size for fmt in (datapath.activation, datapath.weight) if fmt is not None and fmt.block_scales]
-    wanted = k or datapath.ports.get("k") or (_blocks(datapath, max(sizes)) if sizes else DEFAULT_K)
+    wanted = k or datapath.ports.get("k") or (_blocks(datapath, max(sizes), kind) if sizes else DEFAULT_K)
     tile = {"m": int(datapath.ports.get("m", 2)), "n": int(datapath.ports.get("n", 2))} if kind == "matmul" else {}
     return Unit(kind, datapath, None, 1 if kind == "requantize" else wanted, parameters=given, **tile)
 
 
-def _blocks(datapath: Datapath, size: int) -> int:
-    """Elements of two blocks, or of one step of the accumulator and one block more."""
+def _blocks(datapath: Datapath, size: int, kind: str) -> int:
+    """Elements of two blocks; of a dot product, whose steps are its own matter, one step and one block more."""
     acc = datapath.accumulator
     assert isinstance(acc, BlockAccumulator)
     step = acc.nfma * (1 if acc.terms == "products" else acc.sum_length(size))
-    return -(-step // size) * size + size if step > size else 2 * size
+    return -(-step // size) * size + size if step > size and kind != "chain" else 2 * size
 
 
 def stated(datapath: Datapath) -> tuple[str, ...]:

@@ -56,7 +56,7 @@ def pack_fields(values, width, out):
 
 @kernel
 def sum_rows(a, w, start, bias, mode, low, high, products, partial_sums, accumulator):
-    """Row i of a times row i of w (n, K), each add through one register; bias last. Returns the first row with an error, or -1."""
+    """Row i of a times row i of w (n, K), each add through one register, bias last. Returns the first row with an error or -1."""
     n, K = a.shape
     for i in range(n):
         x, y, p, sums = a[i], w[i], products[i], partial_sums[i]
