@@ -593,7 +593,7 @@ def test_verify_refuses_bad_use(device: Callable[..., Path]) -> None:
     folder = device(int8())
     suite = folder / "s.json"
     bad = [
-        (("verify", folder / "none.hex", "--suite", suite), "none.hex: No such file"),
+        (("verify", folder / "none.hex", "--suite", suite), "none.hex: no such file or folder"),
         (("verify", folder / "out", "--suite", folder / "none.json"), "none.json: no such file"),
         (("verify", folder / "out", "--suite", "no_such_suite"), "no suite 'no_such_suite'; allowed: the path of a .json file"),
         (("verify", folder / "out", "--suite", suite, "--ignore", "value"), "allowed: zero_sign, nan_payload"),

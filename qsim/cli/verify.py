@@ -35,9 +35,9 @@ def command(output: Path, suite_name: str, ignore: str, as_json: bool, junit_pat
 
     \b
     Example:
-      qsim verify sim/result.hex --suite int8_dot.json
+      qsim verify sim/result.hex --suite dot/mx9_bdr
       qsim verify sim/ --suite int8_dot.json --junit report.xml
-      qsim verify device.csv --suite mx9 --ignore zero_sign,nan_payload --json
+      qsim verify device.csv --suite mx9_dot.json --ignore zero_sign,nan_payload --json
     """  # noqa: D301
     from qsim.golden.mismatch import junit, report_table, report_text
     from qsim.golden.outputs import read_outputs

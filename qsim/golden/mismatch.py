@@ -190,6 +190,8 @@ def summary_text(verdict: Verdict) -> str:
     for name, n in verdict.ignored.items():
         if n:
             lines.append(f"ignored: {n} of class {name}")
+    if "manifest.json" in verdict.unused:
+        lines.append("OUTPUT has a manifest.json: it is an exported folder, and its files are the expected values")
     if verdict.unused:
         lines.append(f"not compared: {', '.join(verdict.unused)}: no outputs of this unit")
     return "\n".join(lines)

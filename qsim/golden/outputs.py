@@ -48,6 +48,8 @@ def read_outputs(path: Path, unit: Unit) -> Outputs:
     """Read OUTPUT. ValueError names the file, and the line, that cannot be read."""
     if path.is_dir():
         return _folder(path, unit)
+    if not path.exists():
+        raise ValueError(f"{path}: no such file or folder")
     return Outputs(_file(path, unit.port("result"), unit), str(path))
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import repeat
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 Words = NDArray[np.uint64]
 WORD = np.dtype("<u8")
+LITTLE: Literal["little"] = "little"
 
 
 def words_of(bits: int) -> int:
@@ -29,7 +31,7 @@ def from_ints(patterns: Sequence[int], bits: int) -> Words:
     if not len(patterns):
         return empty(0, bits)
     width = 8 * words_of(bits)
-    data = b"".join(map(int.to_bytes, patterns, repeat(width), repeat("little")))
+    data = b"".join(map(int.to_bytes, patterns, repeat(width), repeat(LITTLE)))
     return np.frombuffer(data, WORD).reshape(-1, width // 8)
 
 
