@@ -49,7 +49,7 @@ def _of_block(unit: Unit, acc: BlockAccumulator) -> Iterator[Mutant]:
     if acc.into == "float":
         assert acc.unit is not None
         own = acc.unit
-        yield from _of_unit(own, lambda **found: block_with(unit=changed(own, **found)), unit, acc)
+        yield from _of_unit(own, lambda **found: block_with(unit=changed(own, **found)), unit)
         yield from _terms(unit, acc)
         return
     assert acc.sums is not None
@@ -63,11 +63,17 @@ def _of_block(unit: Unit, acc: BlockAccumulator) -> Iterator[Mutant]:
     names = [name for name in ("accumulator", "spill") if name in acc.narrows]
     exact = all(name in reach and inside(reach[name], acc.narrows[name].range) for name in names)
     wraps = len(names) == 1 and sums.overflow == "wrap"
-    proof = "no register of the sum overflows" if exact else f"additions modulo 2^{sums.bits} may stand in any order" if wraps else ""
+    proof = (
+        "no register of the sum overflows" if exact else f"additions modulo 2^{sums.bits} may stand in any order" if wraps else ""
+    )
     if unit.k > max(f.block_size for f in formats(unit)):
-        yield Mutant("sum: last block first", "the sequencer counts down", replaced(INNER + ":sequential", _backwards), SUMS, proof)
+        yield Mutant(
+            "sum: last block first", "the sequencer counts down", replaced(INNER + ":sequential", _backwards), SUMS, proof
+        )
         if sums.order == "sequential":
-            yield Mutant("sum: tree", "a tree instead of a running sum", block_with(sums=changed(sums, order="tree")), SUMS, proof)
+            yield Mutant(
+                "sum: tree", "a tree instead of a running sum", block_with(sums=changed(sums, order="tree")), SUMS, proof
+            )
         for bit in (4, 8, 16):
             if bit < sums.bits:
                 yield Mutant(f"accumulator: carry into bit {bit} lost", "two adders are not chained", losing_carry(bit))
@@ -91,14 +97,25 @@ def _scales(unit: Unit, acc: BlockAccumulator) -> Iterator[Mutant]:
         yield Mutant("exponents: of the activation only", "the weight's exponent is not added", scaled_side(0))
         yield Mutant("exponents: of the weight only", "the activation's exponent is not added", scaled_side(1))
     if "exponent" in kinds:
-        yield Mutant("exponents: 8 bits", "their sum is kept in 8 bits and wraps", scaled(lambda s, e, b: (s, (e + 128) % 256 - 128, b)))
+        yield Mutant(
+            "exponents: 8 bits", "their sum is kept in 8 bits and wraps", scaled(lambda s, e, b: (s, (e + 128) % 256 - 128, b))
+        )
     if kinds & {"uint", "float"}:
         yield Mutant("scale product: lowest bit lost", "a truncated multiplier", scaled(lambda s, e, b: (s & ~1, e, b)))
-        widest = max((1 << s.bits) - 1 if s.kind == "uint" else 15 for fmt in formats(unit) for s in fmt.block_scales if s.kind != "microexponent")
+        widest = max(
+            (1 << s.bits) - 1 if s.kind == "uint" else 15
+            for fmt in formats(unit)
+            for s in fmt.block_scales
+            if s.kind != "microexponent"
+        )
         bits = (widest * widest).bit_length()
-        yield Mutant("scale product: top bit lost", "its wires are one too few", scaled(lambda s, e, b: (s & (1 << (bits - 1)) - 1, e, b)))
+        yield Mutant(
+            "scale product: top bit lost", "its wires are one too few", scaled(lambda s, e, b: (s & (1 << (bits - 1)) - 1, e, b))
+        )
     if acc.scale_bits is not None:
-        yield from rounding_mutants("scale product", acc.scale_rounding, lambda mode: block_with(scale_rounding=mode), (1, 2), (0, 1))
+        yield from rounding_mutants(
+            "scale product", acc.scale_rounding, lambda mode: block_with(scale_rounding=mode), (1, 2), (0, 1)
+        )
     if "microexponent" in kinds:
 
         def micro(change: Callable[[int], int]) -> tuple[Hook, ...]:
@@ -160,9 +177,7 @@ def _not_cleared(original: Callable[..., Any]) -> Callable[..., Any]:
     return sums
 
 
-def _of_unit(
-    own: FloatAccumulator, make: Callable[..., tuple[Hook, ...]], unit: Unit, block: BlockAccumulator | None = None
-) -> Iterator[Mutant]:
+def _of_unit(own: FloatAccumulator, make: Callable[..., tuple[Hook, ...]], unit: Unit) -> Iterator[Mutant]:
     """The float unit: fraction, alignment, c, rounding of the result, special values."""
     if own.fraction is not None:
         for by in (1, -1):
@@ -174,7 +189,7 @@ def _of_unit(
         yield Mutant("alignment: exact", "no bit is shifted out", make(fraction=200), ("aligned", "aligned_c"))
     for mode in ROUNDINGS:
         if mode not in (own.out_rounding, "stochastic"):
-            yield Mutant(f"result: {mode}", WHY[mode], make(out_rounding=mode), proof=_exact_result(unit, own, block))
+            yield Mutant(f"result: {mode}", WHY[mode], make(out_rounding=mode))
     if own.out_fraction > 2:
         yield Mutant(f"result: {own.out_fraction - 1} fraction bits", "the result's mantissa is one bit short",
                      make(out_fraction=own.out_fraction - 1))  # fmt: skip
@@ -184,8 +199,13 @@ def _of_unit(
     yield Mutant("result: sign of zero", "the sign of a zero sum is kept" if not own.signed_zero else "every zero is +0",
                  make(signed_zero=not own.signed_zero))  # fmt: skip
     other = "largest" if own.overflow == "inf" else "inf"
-    yield Mutant(f"result: overflow to {other}", "overflow gives the other value", make(overflow=other))
-    yield Mutant("result: NaN has another pattern", "the sign or payload of the NaN", make(nan=0x7FC00000 if own.nan != 0x7FC00000 else 0x7FFFFFFF))
+    yield Mutant(f"result: overflow to {other}", "overflow gives the other value", make(overflow=other),
+                 proof=_never_overflows(unit, own))  # fmt: skip
+    yield Mutant(
+        "result: NaN has another pattern",
+        "the sign or payload of the NaN",
+        make(nan=0x7FC00000 if own.nan != 0x7FC00000 else 0x7FFFFFFF),
+    )
     if own.c == "aligned" and "bias" in unit.parameters and own.order != "pairwise":
         yield Mutant("c: late", "c is added in float32 after the products", make(c="late_f32"), STEPS)
     if own.order == "ascending" and own.c == "late_f32":
@@ -196,8 +216,16 @@ def _of_unit(
         yield Mutant("operands: subnormals", "subnormal operands are kept", make(daz=False))
 
 
-def _exact_result(unit: Unit, own: FloatAccumulator, block: BlockAccumulator | None) -> str:
-    return ""
+def _never_overflows(unit: Unit, own: FloatAccumulator) -> str:
+    """Plain floats: where c is so large that a sum could overflow, every product lies below the last bit that is kept."""
+    if unit.float is None or own.fraction is None or own.alignment != "trunc" or own.c != "aligned":
+        return ""
+    if own.fraction > own.out_fraction and own.out_rounding != "toward_zero":
+        return ""
+    a, w = (fmt.element.largest for fmt in formats(unit))
+    if unit.k * a * w >= 1 << 126 - own.fraction:
+        return ""
+    return f"products are below 2^{126 - own.fraction}: beside a c of 2^126 or more they are cut off whole, and c alone does not overflow"
 
 
 def _terms(unit: Unit, acc: BlockAccumulator) -> Iterator[Mutant]:
@@ -207,7 +235,9 @@ def _terms(unit: Unit, acc: BlockAccumulator) -> Iterator[Mutant]:
     block = max(f.block_size for f in formats(unit) if f.block_scales)
     terms = -(-unit.k // (1 if acc.terms == "products" else acc.sum_length(block)))
     for what, why in EXPONENTS.items() if own.fraction is not None else ():
-        if what != "without c" or (own.c == "aligned" and own.order != "pairwise" and (terms > acc.nfma or "bias" in unit.parameters)):
+        if what != "without c" or (
+            own.c == "aligned" and own.order != "pairwise" and (terms > acc.nfma or "bias" in unit.parameters)
+        ):
             if what not in ("of the first term", "smallest") or min(terms, acc.nfma) > 1 or own.c == "aligned":
                 yield Mutant(f"largest exponent: {what}", why, replaced(INNER + ":_step", _step_of(what)))
     if terms > 1:
@@ -238,7 +268,9 @@ def _step_of(what: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """A step whose grid follows another exponent."""
 
     def make(original: Callable[..., Any]) -> Callable[..., Any]:
-        def step(group: list[Any], c: int | None, unit: FloatAccumulator, taps: dict[str, list[int]], *, late: bool = False) -> int:
+        def step(
+            group: list[Any], c: int | None, unit: FloatAccumulator, taps: dict[str, list[int]], *, late: bool = False
+        ) -> int:
             from fractions import Fraction
 
             from qsim.reference.float_dot import exponent, rounded, sum_of_specials, value

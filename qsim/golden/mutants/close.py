@@ -9,12 +9,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 
+from qsim.golden.bits import float32
 from qsim.golden.cases import evaluated, random
 from qsim.golden.cases.draft import Inputs, Words
 from qsim.golden.mutants.mutant import Mutant, built
 from qsim.golden.mutants.run import Strength, judge, kills, strength
+from qsim.golden.ports import formats
 from qsim.golden.suite import Case, Suite
 from qsim.golden.unit import Port, Unit
+from qsim.reference.numbers import power
 
 FLAG = "Mutant"
 NOTE = "it tells apart a design with one mistake that the cases before it let pass; the comment names the mistake"
@@ -117,8 +120,16 @@ def changed_case(suite: Suite, words: Words) -> Inputs:
     cases, ports = suite.cases, suite.unit.inputs
     base = cases[words.between(0, len(cases) - 1)].values
     found = {port.name: base[port.name] for port in ports}
-    if words.bits(3) == 0:
-        return found | {p.name: runs(p, words) for p in ports if p.count > 1}
+    kind = words.bits(3)
+    if kind == 0 and any(port.kind == "float32" and port.count > 1 for port in ports):
+        return found | floats(suite.unit, words)
+    if kind == 1:
+        return found | {port.name: runs(port, [port.count] * 2, words) for port in ports if words.bits(2)}
+    if kind == 2:
+        ends = sorted(words.between(1, 15) for _ in range(2))
+        return found | {
+            port.name: runs(port, [port.count * end // 16 for end in ends], words) for port in ports if port.count > 1
+        }
     for _ in range(words.between(1, 3)):
         port = ports[words.between(0, len(ports) - 1)]
         if words.bits(2) == 0:
@@ -147,9 +158,26 @@ def changed_port(port: Port, pattern: int, words: Words) -> int:
     return pattern
 
 
-def runs(port: Port, words: Words) -> int:
+def runs(port: Port, ends: list[int], words: Words) -> int:
     """Two or three runs of one value each, most of them ends of the range."""
     mask = (1 << port.width) - 1
-    ends = sorted(port.count * words.between(1, 15) // 16 for _ in range(2))
     values = [words.of([mask >> 1, (mask >> 1) + 1, mask, 1, 0, words.bits(port.width)]) for _ in range(3)]
     return sum(values[(i >= ends[0]) + (i >= ends[1])] << i * port.width for i in range(port.count))
+
+
+def floats(unit: Unit, words: Words) -> Inputs:
+    """Inputs of an encoder that are small multiples of one power of two: exact scales, ties, and, at the bottom, subnormals."""
+    found = {}
+    for port in unit.inputs:
+        if port.kind != "float32":
+            continue
+        if port.count == 1:
+            found[port.name] = words.between(100, 160) << 23
+            continue
+        fmt = unit.fmt or formats(unit)[int(port.name.startswith("weight"))]
+        lowest = words.of([-149, -149, -12, 0, 0])
+        most = words.of([int(fmt.element.largest) or 1, 255, 1 << 12])
+        values = [words.between(-most, most) for _ in range(port.count)]
+        values[words.between(0, port.count - 1)] = words.of([most, -most])
+        found[port.name] = port.join([float32(v * power(lowest)) | (0x80000000 if v < 0 else 0) for v in values])
+    return found

@@ -46,7 +46,16 @@ def encoder_mutants(unit: Unit) -> Iterator[Mutant]:
         prefix = f"{fmt.name} encoder: " if many else "encoder: "
         for mutant in (*_options(unit, fmt), *_inputs(), *_scales(fmt), *_codes(fmt), *_packing(fmt)):
             hooks = tuple(_only(hook, fmt) for hook in mutant.hooks) if many else mutant.hooks
-            yield changed(mutant, name=prefix + mutant.name, hooks=hooks)
+            proof = mutant.proof or (_scale_unused(unit, fmt) if mutant.name.startswith("scale") else "")
+            yield changed(mutant, name=prefix + mutant.name, hooks=hooks, proof=proof)
+
+
+def _scale_unused(unit: Unit, fmt: Format) -> str:
+    """Why a wrong scale changes no port of a chain."""
+    requantizes = unit.datapath is not None and unit.datapath.requantizer is not None
+    if unit.integer is None or requantizes or fmt.family not in ("binary", "ternary"):
+        return ""
+    return "codes do not depend on the scale, and the datapath ends at the accumulator, before scales are applied"
 
 
 def _only(hook: Hook, fmt: Format) -> Hook:
@@ -81,10 +90,13 @@ def _options(unit: Unit, fmt: Format) -> Iterator[Mutant]:
                 return lambda patterns, fmt, options: original(patterns, fmt, dict(options) | {name: value})
 
             yield Mutant(f"{name} = {value}", WHYS.get(name, "the rule of another stack"), replaced(ENCODED, make),
-                         proof=_same_option(fmt, name, str(value)))  # fmt: skip
+                         proof=_same_option(unit, fmt, name))  # fmt: skip
 
 
-def _same_option(fmt: Format, name: str, value: str) -> str:
+def _same_option(unit: Unit, fmt: Format, name: str) -> str:
+    """Why another value of an option changes nothing."""
+    if name == "min_scale" and unit.k <= fmt.block_size:
+        return "the only block holds the tensor's largest magnitude: its scale is the largest one"
     return ""
 
 
@@ -92,7 +104,9 @@ def _inputs() -> Iterator[Mutant]:
     """What the encoder sees of its float32 inputs."""
 
     def read(change: Callable[[int], int]) -> tuple[Hook, ...]:
-        return replaced(ENCODED, lambda original: lambda patterns, fmt, options: original([change(p) for p in patterns], fmt, options))
+        return replaced(
+            ENCODED, lambda original: lambda patterns, fmt, options: original([change(p) for p in patterns], fmt, options)
+        )
 
     yield Mutant("input: sign lost", "the sign bit is not connected", read(lambda p: p & ~SIGN))
     yield Mutant("input: sticky bits lost", "the 12 lowest bits of the mantissa are not looked at", read(lambda p: p & ~0xFFF))
@@ -121,9 +135,12 @@ def _scales(fmt: Format) -> Iterator[Mutant]:
         """The elements over which the largest magnitude is taken."""
 
         def make(original: Callable[..., Any]) -> Callable[..., Any]:
-            return lambda self, at, group: original(self, at, group) if at % len(fmt.scales) != level else change(original(self, at, group))
+            return lambda self, at, group: (
+                original(self, at, group) if at % len(fmt.scales) != level else change(original(self, at, group))
+            )
 
-        return (Hook("qsim.reference.tensor:Tensor.bits_of", make), Hook("qsim.reference.tensor:Tensor.values_of", make))
+        hooks = Hook("qsim.reference.tensor:Tensor.bits_of", make), Hook("qsim.reference.tensor:Tensor.values_of", make)
+        return (*hooks, Hook("qsim.reference.choose:microexponent", _not_negative)) if fmt.family == "microexponent" else hooks
 
     for level, s in enumerate(fmt.scales):
         size = s.group if isinstance(s.group, int) else 2
@@ -150,6 +167,11 @@ def _scales(fmt: Format) -> Iterator[Mutant]:
             yield Mutant(f"{name} one down", "it is one too small", chosen(level, lambda c: [max(v - 1, 0) for v in c]))
     if fmt.family == "microexponent":
         yield Mutant("shared exponent follows the carry", "rounding up to the next power of two bumps the exponent", _bumped(fmt))
+
+
+def _not_negative(original: Callable[..., Any]) -> Callable[..., Any]:
+    """A microexponent is one bit: where the shared exponent is too small, it is 0."""
+    return lambda block, bits: max(original(block, bits), 0)
 
 
 def _positive(values: list[Any]) -> list[Any]:

@@ -6,10 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from qsim.golden.mutants.mutant import Mutant, changed, replaced
-from qsim.golden.mutants.registers import bias_interval, inside, reach_of, register_mutants
+from qsim.golden.mutants.registers import bias_interval, inside, products_of, reach_of, register_mutants
 from qsim.golden.mutants.requantizer import wraps_back
 from qsim.golden.mutants.rounding import step_mutants
-from qsim.golden.ports import product_interval
 from qsim.golden.unit import Unit, signed_bits
 from qsim.spec.int_accumulator import IntAccumulator
 from qsim.spec.requantizer import Step
@@ -17,6 +16,7 @@ from qsim.spec.requantizer import Step
 DOT = "qsim.golden.unit_reference:int_dot"
 ENTER = "qsim.reference.int_dot:_Registers.enter"
 SUMS = ("partial_sums", "spill")
+MODULAR = ("wrap", "error")  # a design that refuses nothing wraps, and a sum that fits comes out right
 
 
 def integer_mutants(unit: Unit) -> Iterator[Mutant]:
@@ -44,15 +44,19 @@ def no_overflow(unit: Unit, acc: IntAccumulator) -> str:
     lane = "lane" not in narrows or inside(reach["lane"], narrows["lane"].range)
     if lane and all(inside(reach[name], narrows[name].range) for name in sums):
         return "no register of the sum overflows, and exact additions may stand in any order"
-    if lane and all(narrows[name].overflow == "wrap" and narrows[name].bits == acc.last.bits for name in sums):
-        return f"every register of the sum wraps at {acc.last.bits} bits, and additions modulo 2^{acc.last.bits} may stand in any order"
+    if lane and all(narrows[name].overflow in MODULAR and narrows[name].bits == acc.last.bits for name in sums):
+        return f"every register of the sum has {acc.last.bits} bits, and additions modulo 2^{acc.last.bits} may stand in any order"
     return ""
 
 
 def modulo(unit: Unit, acc: IntAccumulator, name: str) -> str:
     """Why what stands above a register's top bit is never seen: all that follows is taken modulo that power of two, or less."""
     names = list(acc.narrows)
-    after = names[names.index(name) + 1 :] if name != "bias" or acc.bias == "last" else [n for n in names if n in ("accumulator", "spill")]
+    after = (
+        names[names.index(name) + 1 :]
+        if name != "bias" or acc.bias == "last"
+        else [n for n in names if n in ("accumulator", "spill")]
+    )
     bits, last = acc.narrows[name].bits, "bias" if acc.bias == "last" or acc.order != "sequential" else "accumulator"
     wraps = all(acc.narrows[n].overflow == "wrap" and acc.narrows[n].bits <= bits for n in (*after, name))
     q = unit.datapath.requantizer if unit.datapath is not None else None
@@ -95,7 +99,7 @@ def _orders(unit: Unit, acc: IntAccumulator) -> Iterator[Mutant]:
         yield Mutant("sum: one product an add", "products are added one by one, not as lane sums",
                      replaced(DOT, with_accumulator(lanes=1)), ("lane_sums", *SUMS), proof)  # fmt: skip
     elif acc.order != "chunked" or (acc.chunk or 0) % 2 == 0:
-        low, high = product_interval(unit, acc)
+        low, high = products_of(unit, acc)
         if acc.order == "tree" and inside((2 * low, 2 * high), acc.register.range):
             proof = "no pair of products overflows, and a tree adds pairs first"
         yield Mutant("sum: two products an add", "pairs are summed before they pass the register",
@@ -118,7 +122,7 @@ def _never_refuses(acc: IntAccumulator) -> str:
 def _constants_commute(acc: IntAccumulator) -> str:
     """Why a constant may be added at either end of the sum: every register that it passes wraps at the same width."""
     passed = acc.last if acc.order == "chunked" else acc.register
-    return f"the sum that it is added to wraps at {passed.bits} bits" if passed.overflow == "wrap" else ""
+    return f"the sum that it is added to is taken modulo 2^{passed.bits}" if passed.overflow in MODULAR else ""
 
 
 def _places(unit: Unit, acc: IntAccumulator) -> Iterator[Mutant]:
@@ -170,8 +174,8 @@ def _arguments(unit: Unit) -> Iterator[Mutant]:
     ):
         acc = unit.integer
         assert acc is not None
-        harmless = what == "unsigned" and acc.last.overflow == "wrap"
-        proof = f"it differs by 2^{bits}, which a register of {bits} bits that wraps does not see" if harmless else ""
+        harmless = what == "unsigned" and acc.last.overflow in MODULAR
+        proof = f"it differs by 2^{bits}, which a register of {bits} bits does not see" if harmless else ""
         yield Mutant(f"bias: {what}", why, replaced(DOT, given(bias=value)), proof=proof)
 
 
@@ -200,12 +204,18 @@ def _signed(value: int, bits: int) -> int:
 
 def _products(unit: Unit, acc: IntAccumulator) -> Iterator[Mutant]:
     """The multiplier's output."""
-    low, high = product_interval(unit, changed(acc, product=None))
+    low, high = products_of(unit, changed(acc, product=None))
     bits = signed_bits((low, high))
     step = acc.product
     shift = step.shift.offset if step is not None else 0
-    seen = shift + step.narrow.bits if step is not None and step.narrow is not None and step.narrow.overflow == "wrap" else 1 << 20
-    above = f"the product's register wraps and keeps bits {shift} to {seen - 1} only" if step is not None and step.rounding == "floor" else ""
+    seen = (
+        shift + step.narrow.bits if step is not None and step.narrow is not None and step.narrow.overflow == "wrap" else 1 << 20
+    )
+    above = (
+        f"the product's register wraps and keeps bits {shift} to {seen - 1} only"
+        if step is not None and step.rounding == "floor"
+        else ""
+    )
     below = f"bits below {shift} are cut off" if step is not None and step.rounding == "floor" and shift else ""
 
     def exact(change: Callable[[int], int]) -> Any:
@@ -237,7 +247,11 @@ def _adders(unit: Unit, acc: IntAccumulator) -> Iterator[Mutant]:
     groups = -(-unit.k // acc.lanes)
     each = (acc.chunk or unit.k) // acc.lanes
     for bit in (4, 8, 16):
-        if bit < acc.bits and (bit != 4 or acc.bits <= 12) and (min(groups, each) > 1 or (acc.bias == "first" and bias_interval(unit)[1])):
+        if (
+            bit < acc.bits
+            and (bit != 4 or acc.bits <= 12)
+            and (min(groups, each) > 1 or (acc.bias == "first" and bias_interval(unit)[1]))
+        ):
             yield Mutant(f"accumulator: carry into bit {bit} lost", "two adders are not chained", losing_carry(bit))
 
 

@@ -8,6 +8,7 @@ from fractions import Fraction
 from typing import Any
 
 from qsim.golden.mutants.mutant import Hook, Mutant, changed
+from qsim.golden.mutants.registers import operand_interval
 from qsim.golden.ports import formats
 from qsim.golden.unit import Unit
 from qsim.reference.block_dot import Row
@@ -27,7 +28,9 @@ def operand_mutants(unit: Unit) -> Iterator[Mutant]:
         for name, why, word in word_mistakes(fmt):
             yield Mutant(f"{side}: {name}", why, (Hook(ROW, _of_words(side, fmt, word)),))
         for name, why, row in (*_lanes(unit, fmt), *_elements(fmt), *_scales(unit, fmt)):
-            yield Mutant(f"{side}: {name}", why, (Hook(ROW, _of_row(side, row)),))
+            never = name.startswith("lowest code") and operand_interval(unit, side)[0] > fmt.element.qmin
+            proof = "the encoder never writes the lowest code" if never else ""
+            yield Mutant(f"{side}: {name}", why, (Hook(ROW, _of_row(side, row)),), proof=proof)
 
 
 def _of_words(side: str, fmt: Format, word: Callable[[int], int]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -101,8 +104,12 @@ def _lanes(unit: Unit, fmt: Format) -> Iterator[tuple[str, str, Change]]:
     yield "first lane twice", "lane 1 is wired to element 0", _codes(lambda c: [c[0], c[0], *c[2:]])
     yield "last lane twice", "the last but one lane is wired to the last element", _codes(lambda c: [*c[:-2], c[-1], c[-1]])
     if block > 1 and k > block:
-        yield "blocks reversed", "the words come in the other order", lambda row: replace(
-            row, codes=_blocks(row.codes, block), scales=tuple(_blocks(s, len(s) * block // k) for s in row.scales)
+        yield (
+            "blocks reversed",
+            "the words come in the other order",
+            lambda row: replace(
+                row, codes=_blocks(row.codes, block), scales=tuple(_blocks(s, len(s) * block // k) for s in row.scales)
+            ),
         )
 
 
@@ -146,8 +153,10 @@ def _elements(fmt: Format) -> Iterator[tuple[str, str, Change]]:
     sign, low = 1 << (e.bits - 1), (1 << (e.bits - 1)) - 1
     if e.kind != "binary":
         yield "lowest bit lost", "the last bit of an element is not connected", _codes(lambda c: [v & ~1 for v in c])
-        yield "bits of an element reversed", "they are numbered from the other end", _codes(
-            lambda c: [_groups(v, e.bits, 1, reverse=True) for v in c]
+        yield (
+            "bits of an element reversed",
+            "they are numbered from the other end",
+            _codes(lambda c: [_groups(v, e.bits, 1, reverse=True) for v in c]),
         )
     if e.kind == "binary":
         yield "inverted", "the code 0 is read as +1", _codes(lambda c: [1 - v for v in c])
@@ -155,10 +164,16 @@ def _elements(fmt: Format) -> Iterator[tuple[str, str, Change]]:
     elif e.kind in ("int", "ternary"):
         yield "unsigned", "the sign bit has a positive weight", _reading(fmt, lambda e, v: v)
         yield "sign ignored", "the sign bit is not connected", _codes(lambda c: [v & low for v in c])
-        yield "one's complement", "the sign inverts without adding 1", _reading(fmt, lambda e, v: e.integer(v) + (v >> (e.bits - 1)))
+        yield (
+            "one's complement",
+            "the sign inverts without adding 1",
+            _reading(fmt, lambda e, v: e.integer(v) + (v >> (e.bits - 1))),
+        )
         yield "sign and magnitude", "two's complement is read as sign and magnitude", _reading(fmt, _sign_magnitude)
-        yield "lowest code is its neighbour", f"{e.qmin} is read as {e.qmin + 1}", _reading(
-            fmt, lambda e, v: max(e.integer(v), e.qmin + 1)
+        yield (
+            "lowest code is its neighbour",
+            f"{e.qmin} is read as {e.qmin + 1}",
+            _reading(fmt, lambda e, v: max(e.integer(v), e.qmin + 1)),
         )
     elif e.kind == "uint":
         yield "signed", "the top bit is read as a sign", _reading(fmt, lambda e, v: v - (v >> (e.bits - 1) << e.bits))
@@ -167,8 +182,10 @@ def _elements(fmt: Format) -> Iterator[tuple[str, str, Change]]:
         yield "sign ignored", "the sign bit is not connected", _codes(lambda c: [v & ~sign for v in c])
         yield "sign inverted", "the sign bit is read the other way", _codes(lambda c: [v ^ sign for v in c])
     if e.kind == "sign_magnitude":
-        yield "two's complement", "sign and magnitude is read as two's complement", _reading(
-            fmt, lambda e, v: v - (v >> (e.bits - 1) << e.bits)
+        yield (
+            "two's complement",
+            "sign and magnitude is read as two's complement",
+            _reading(fmt, lambda e, v: v - (v >> (e.bits - 1) << e.bits)),
         )
     if e.is_float:
         yield from _floats(fmt)
@@ -193,29 +210,43 @@ def _floats(fmt: Format) -> Iterator[tuple[str, str, Change]]:
 
     hidden, mask = 1 << e.mantissa_bits, (1 << e.mantissa_bits) - 1
     if e.mantissa_bits:
-        yield "subnormals are zero", "an exponent field of 0 is read as zero", _reading(
-            fmt, lambda e, v: e.value(v) if field(v) else Fraction(0)
+        yield (
+            "subnormals are zero",
+            "an exponent field of 0 is read as zero",
+            _reading(fmt, lambda e, v: e.value(v) if field(v) else Fraction(0)),
         )
-        yield "hidden bit of a subnormal", "the hidden bit does not depend on the exponent field", _reading(
-            fmt, lambda e, v: e.value(v) if field(v) or not v & low else number(v, 1, (v & mask) | hidden)
+        yield (
+            "hidden bit of a subnormal",
+            "the hidden bit does not depend on the exponent field",
+            _reading(fmt, lambda e, v: e.value(v) if field(v) or not v & low else number(v, 1, (v & mask) | hidden)),
         )
-        yield "subnormal exponent one low", "a subnormal's exponent is its field", _reading(
-            fmt, lambda e, v: e.value(v) if field(v) else number(v, 0, v & mask)
+        yield (
+            "subnormal exponent one low",
+            "a subnormal's exponent is its field",
+            _reading(fmt, lambda e, v: e.value(v) if field(v) else number(v, 0, v & mask)),
         )
-    yield "exponent bias one off", "the bias is one too small", _reading(
-        fmt, lambda e, v: found * 2 if isinstance(found := e.value(v), Fraction) else found
+    yield (
+        "exponent bias one off",
+        "the bias is one too small",
+        _reading(fmt, lambda e, v: found * 2 if isinstance(found := e.value(v), Fraction) else found),
     )
     if e.specials != "none":
         top = e.max_code + 1
-        yield "NaN is a number", "codes above the largest value are read as numbers", _reading(
-            fmt, lambda e, v: number(v, field(v), (v & mask) | hidden) if v & low >= top else e.value(v)
+        yield (
+            "NaN is a number",
+            "codes above the largest value are read as numbers",
+            _reading(fmt, lambda e, v: number(v, field(v), (v & mask) | hidden) if v & low >= top else e.value(v)),
         )
-        yield "NaN is zero", "codes above the largest value are read as zero", _reading(
-            fmt, lambda e, v: Fraction(0) if isinstance(e.value(v), str) else e.value(v)
+        yield (
+            "NaN is zero",
+            "codes above the largest value are read as zero",
+            _reading(fmt, lambda e, v: Fraction(0) if isinstance(e.value(v), str) else e.value(v)),
         )
     else:
-        yield "top exponent is NaN", "the all-ones exponent is read as NaN, as IEEE 754 has it", _reading(
-            fmt, lambda e, v: "nan" if field(v) == (1 << e.exponent_bits) - 1 else e.value(v)
+        yield (
+            "top exponent is NaN",
+            "the all-ones exponent is read as NaN, as IEEE 754 has it",
+            _reading(fmt, lambda e, v: "nan" if field(v) == (1 << e.exponent_bits) - 1 else e.value(v)),
         )
 
 
@@ -244,12 +275,20 @@ def _scales(unit: Unit, fmt: Format) -> Iterator[tuple[str, str, Change]]:
         top = (1 << s.bits) - 1
         yield f"scale{level} ignored", "it is 1", _level(level, lambda c, one=_one(s): [one] * len(c))
         yield f"scale{level} one up", "its bias is one off", _level(level, lambda c, top=top: [min(v + 1, top) for v in c])
-        yield f"scale{level}: top bit lost", "its top bit is not connected", _level(level, lambda c, top=top: [v & top >> 1 for v in c])
+        yield (
+            f"scale{level}: top bit lost",
+            "its top bit is not connected",
+            _level(level, lambda c, top=top: [v & top >> 1 for v in c]),
+        )
         if s.kind != "exponent":
             yield f"scale{level}: lowest bit lost", "its last bit is not connected", _level(level, lambda c: [v & ~1 for v in c])
         count = -(-unit.k // (s.group if isinstance(s.group, int) else unit.k))
         if count > 1:
-            yield f"scale{level} of the first block", "every block gets the first one's scale", _level(level, lambda c: [c[0]] * len(c))
+            yield (
+                f"scale{level} of the first block",
+                "every block gets the first one's scale",
+                _level(level, lambda c: [c[0]] * len(c)),
+            )
             yield f"scale{level} of the next block", "the index is one off", _level(level, lambda c: [*c[1:], c[0]])
         yield from _special_scales(level, s)
 
@@ -279,21 +318,37 @@ def _special_scales(level: int, s: Scale) -> Iterator[tuple[str, str, Change]]:
         )
 
     if s.kind == "exponent":
-        yield f"scale{level}: NaN is 2^128", "the code 255 is not detected", misread(
-            lambda s, c: Fraction(1 << 128) if c == E8M0_NAN else s.value(c)
+        yield (
+            f"scale{level}: NaN is 2^128",
+            "the code 255 is not detected",
+            misread(lambda s, c: Fraction(1 << 128) if c == E8M0_NAN else s.value(c)),
         )
-        yield f"scale{level}: 0 is zero", "a block of scale 2^-127 is read as zero", lambda row: replace(
-            row, codes=[c if row.scales[level][i // int(s.group)] else 0 for i, c in enumerate(row.codes)]
+        yield (
+            f"scale{level}: 0 is zero",
+            "a block of scale 2^-127 is read as zero",
+            lambda row: replace(row, codes=[c if row.scales[level][i // int(s.group)] else 0 for i, c in enumerate(row.codes)]),
         )
-        yield f"scale{level}: 254 is NaN", "the code 254 is taken for special", misread(lambda s, c: "nan" if c == E8M0_NAN - 1 else s.value(c))
+        yield (
+            f"scale{level}: 254 is NaN",
+            "the code 254 is taken for special",
+            misread(lambda s, c: "nan" if c == E8M0_NAN - 1 else s.value(c)),
+        )
     elif s.kind == "float":
         e = s.float_type
-        yield f"scale{level}: subnormals are zero", "an exponent field of 0 is read as zero", misread(
-            lambda s, c: Fraction(0) if not (c & ((1 << (e.bits - 1)) - 1)) >> e.mantissa_bits else s.value(c)
+        yield (
+            f"scale{level}: subnormals are zero",
+            "an exponent field of 0 is read as zero",
+            misread(lambda s, c: Fraction(0) if not (c & ((1 << (e.bits - 1)) - 1)) >> e.mantissa_bits else s.value(c)),
         )
-        yield f"scale{level}: sign ignored", "the sign bit is not connected", misread(lambda s, c: s.value(c & ((1 << (e.bits - 1)) - 1)))
+        yield (
+            f"scale{level}: sign ignored",
+            "the sign bit is not connected",
+            misread(lambda s, c: s.value(c & ((1 << (e.bits - 1)) - 1))),
+        )
     else:
         yield f"scale{level}: 0 is 1", "a scale of 0 is taken for 1", misread(lambda s, c: Fraction(max(c, 1)))
-        yield f"scale{level}: signed", "the top bit is read as a sign", misread(
-            lambda s, c: Fraction(c - (c >> (s.bits - 1) << s.bits))
+        yield (
+            f"scale{level}: signed",
+            "the top bit is read as a sign",
+            misread(lambda s, c: Fraction(c - (c >> (s.bits - 1) << s.bits))),
         )

@@ -112,7 +112,8 @@ def register_mutants(
                 f"{prefix}{name}: {mistake.name}",
                 mistake.why,
                 replaced(place, _entering(name, mistake, register, place)),
-                proof=_proof(name, reach.get(name), register, mistake) or (modular(name) if mistake.name == "one bit wide" else ""),
+                proof=_proof(name, reach.get(name), register, mistake)
+                or (modular(name) if mistake.name == "one bit wide" else ""),
             )
 
 
@@ -163,6 +164,31 @@ def _proof(name: str, values: Interval | None, register: Narrow, mistake: Mistak
 # --- what can enter ---
 
 
+def operand_interval(unit: Unit, side: str) -> Interval:
+    """Integers of an operand; what an encoder writes of a symmetric format leaves the lowest code out."""
+    assert unit.datapath is not None
+    low, high = unit.datapath.operand_interval(side)
+    fmt = unit.datapath.activation if side == "activation" else unit.datapath.weight
+    if (
+        unit.kind == "chain"
+        and fmt is not None
+        and fmt.family in ("absmax", "vsq")
+        and dict(unit.options).get("narrow_range", True)
+    ):
+        return -high, high
+    return low, high
+
+
+def products_of(unit: Unit, acc: IntAccumulator) -> Interval:
+    """Values of a product after its register."""
+    sides = [operand_interval(unit, side) for side in ("activation", "weight")]
+    zero_points = {"a_zero_point", "w_zero_point"} & set(unit.parameters)
+    if zero_points or acc.product is not None:
+        return product_interval(unit, acc)
+    products = [x * y for x in sides[0] for y in sides[1]]
+    return min(products), max(products)
+
+
 def reach_of(unit: Unit) -> Reach:
     """Values that can enter each register of the sum, over all operands and parameters (bounds that hold, not the closest)."""
     if unit.kind not in ("dot", "matmul", "chain"):
@@ -194,8 +220,8 @@ def correction_interval(unit: Unit) -> Interval:
 
 def _of_integer(unit: Unit, acc: IntAccumulator) -> Reach:
     exact = changed(acc, product=changed(acc.product, narrow=None)) if acc.product else acc
-    found = {"product": product_interval(unit, exact)}
-    low, high = product_interval(unit, acc)
+    found = {"product": products_of(unit, exact)}
+    low, high = products_of(unit, acc)
     lanes = min(acc.lanes, unit.k)
     lane = min(low * lanes, 0) if acc.lanes > 1 else low, max(high * lanes, 0) if acc.lanes > 1 else high
     found["lane"] = lane

@@ -71,7 +71,9 @@ def _reach(unit: Unit, q: Requantizer, acc: Interval) -> Reach:
         if q.clamp_first:
             return {"zero_add": output, "output": output}
         return {}
-    multipliers = (0, (1 << q.prep.bits) - 1) if q.prep.kind == "significand" else q.multiplier if q.prep.kind == "fixed" else (1, 1)
+    multipliers = (
+        (0, (1 << q.prep.bits) - 1) if q.prep.kind == "significand" else q.multiplier if q.prep.kind == "fixed" else (1, 1)
+    )
     if q.prep.reduce:
         multipliers = 0, (1 << (q.prep.reduce - 1)) - 1
     shifts = _significand_shifts(q) if q.prep.kind == "significand" else q.shift
@@ -207,7 +209,9 @@ def _arguments(unit: Unit, q: Requantizer, acc: Interval) -> Iterator[Mutant]:
                          given("multiplier", lambda m: m & ((1 << (magnitude - 1)) - 1) if m >= 0 else m))  # fmt: skip
             yield Mutant("multiplier: lowest bit lost", "it is one bit short", given("multiplier", lambda m: m & ~1))
         if magnitude > 16:
-            yield Mutant("multiplier: low half lost", "a multiplier of half the width", given("multiplier", lambda m: m >> 16 << 16))
+            yield Mutant(
+                "multiplier: low half lost", "a multiplier of half the width", given("multiplier", lambda m: m >> 16 << 16)
+            )
         if q.multiplier[0] < 0:
             yield Mutant("multiplier: unsigned", "its sign is not extended", given("multiplier", lambda m: m % (1 << width)))
     if "shift" in q.prep.takes and q.shift[0] < q.shift[1]:

@@ -49,7 +49,9 @@ def step_mutants(
     yield from rounding_mutants(name, step.rounding, lambda mode: make(changed(step, rounding=mode)), amounts, values)
     if shifts:
         for by, what in ((1, "one too far"), (-1, "one too short")):
-            moved = changed(step.shift, offset=step.shift.offset + by, low=_moved(step.shift.low, by), high=_moved(step.shift.high, by))
+            moved = changed(
+                step.shift, offset=step.shift.offset + by, low=_moved(step.shift.low, by), high=_moved(step.shift.high, by)
+            )
             if amounts[0] + by >= 0 or amounts[0] < 0:
                 yield Mutant(f"{name}: shifts {what}", "the shift amount is off by one", make(changed(step, shift=moved)))
     if step.sticky_bits is None:
