@@ -10,7 +10,7 @@ from qsim.golden.vectors import GoldenError
 
 SUFFIX = {"readmemh": ".hex", "readmemb": ".bin"}
 DIGITS = {"readmemh": re.compile(r"[0-9a-f]+"), "readmemb": re.compile(r"[01]+")}
-LIMB = 64
+LIMB = (1 << 64) - 1
 
 
 @dataclass(frozen=True)
@@ -30,16 +30,15 @@ class Image:
 
     @property
     def fold(self) -> int:
-        """64 bits over every character: lines as big-endian numbers, rotated by one bit a line, exclusive or, then limbs."""
-        width = 8 * self.characters
-        mask, found = (1 << width) - 1, 0
+        """64 bits over every character: lines as big-endian numbers, their sum and the sum of their sums, limb by limb."""
+        mask, total, totals = (1 << 8 * self.characters) - 1, 0, 0
         for line in self.text.encode().splitlines(keepends=True):
-            found = (found << 1 & mask | found >> (width - 1)) ^ int.from_bytes(line, "big")
-        limbs = 0
-        while found:
-            limbs ^= found & (1 << LIMB) - 1
-            found >>= LIMB
-        return limbs
+            total += int.from_bytes(line, "big")
+            totals += total
+        total, totals, found = total & mask, totals & mask, 0
+        for low in range(0, 8 * self.characters, 64):
+            found = 3 * found + (total >> low & LIMB) + 5 * (totals >> low & LIMB) & LIMB
+        return found
 
 
 def digits_of(bits: int, to: str) -> int:

@@ -12,7 +12,7 @@ from qsim.golden.bits import hexed
 from qsim.golden.export.arrays import ARRAYS, from_array, read_npz
 from qsim.golden.export.header import HEADER, read_header
 from qsim.golden.export.images import read_image
-from qsim.golden.export.manifest import MANIFEST, check_files, check_table, identifier, read_manifest
+from qsim.golden.export.manifest import MANIFEST, check_files, check_table, identifier, manifest, read_manifest
 from qsim.golden.export.write import LINES, mask_port
 from qsim.golden.suite import Suite, parse_suite
 from qsim.golden.unit import Port
@@ -64,9 +64,21 @@ def _suite(table: Table, data: dict[str, bytes], folder: Path) -> Suite:
         raise GoldenError(f"{where}: to = {table['to']!r}; allowed: {', '.join(READERS)}, jsonl")
     try:
         columns = READERS[table["to"]](table, data, folder)
-        return parse_suite(json.dumps(_assembled(table, columns)), where)
+        suite = parse_suite(json.dumps(_assembled(table, columns)), where)
+        _check_summary(suite, table, where)
     except (KeyError, TypeError, IndexError, AttributeError) as error:
         raise GoldenError(f"{where}: changed by hand: {type(error).__name__} {error}") from None
+    return suite
+
+
+def _check_summary(suite: Suite, table: Table, where: str) -> None:
+    """What a manifest repeats of its suite, for those who read nothing else."""
+    wanted = manifest(suite, table["to"], table["whole"], table["bench"])
+    for entry, given in zip(wanted["ports"], table["ports"], strict=True):
+        entry |= {key: given[key] for key in ("file", "mask") if key in given}
+    for key in wanted:
+        if key != "files" and wanted[key] != table[key]:
+            raise GoldenError(f"{where}: {key} is not that of the suite: the manifest was changed by hand")
 
 
 def _assembled(table: Table, columns: Columns) -> Table:

@@ -21,7 +21,8 @@ TIMEOUT = 10000  # clock cycles without a transfer
 DRAIN = 64  # clock cycles after the last result in which no other may come
 
 IMAGE = """\
-// One memory image: a comment and CASES words, each on a line. FOLD is over every character of the file.
+// One memory image: a comment and CASES words, each on a line. FOLD is of every character of the file, in order:
+// lines summed as numbers, and those sums summed, both in 64-bit limbs.
 module qsim_image;
   parameter integer WIDTH = 1, CASES = 1, CHARACTERS = 8;
   parameter [63:0] FOLD = 0;
@@ -29,20 +30,22 @@ module qsim_image;
 
   task load(input string path);
     integer file, lines, limb;
-    reg [8*CHARACTERS-1:0] line, rotated;
+    reg [8*CHARACTERS-1:0] line, sum, sums;
     reg [63:0] folded;
     begin
       file = $fopen(path, "r");
       if (file == 0) $fatal(1, "cannot open %0s", path);
-      rotated = 0;
+      sum = 0;
+      sums = 0;
       lines = 0;
       while ($fgets(line, file) != 0) begin
-        rotated = {rotated[8*CHARACTERS-2:0], rotated[8*CHARACTERS-1]} ^ line;
+        sum = sum + line;
+        sums = sums + sum;
         lines = lines + 1;
       end
       $fclose(file);
       folded = 0;
-      for (limb = 0; limb < CHARACTERS / 8; limb = limb + 1) folded = folded ^ rotated[64*limb +: 64];
+      for (limb = 0; limb < CHARACTERS / 8; limb = limb + 1) folded = 3 * folded + sum[64*limb +: 64] + 5 * sums[64*limb +: 64];
       if (lines != CASES + 1) $fatal(1, "%0s: %0d lines, exported were %0d", path, lines, CASES + 1);
       if (folded !== FOLD) $fatal(1, "%0s: not the file that was exported", path);
       @READ@(path, word);
@@ -61,7 +64,7 @@ def testbench(suite: Suite, bench: Bench, images: Mapping[str, Image], masks: Ma
     parts = [
         "`timescale 1ns/1ps\n`default_nettype none",
         f"// Written by qsim {__version__}: {bench.module} against the {len(suite.cases)} cases of suite {suite.name}.",
-        f"// Compared: {names}. The vectors: here, or +vectors=DIR. What the design gives: +out=DIR.",
+        f"// Compared: {names}. The vectors: here, or +vectors=DIR. What the design gives: +out=DIR. Waves: +wave=FILE.vcd.",
         f"// It has passed if it prints one line RESULT with n={len(suite.cases)} mismatches=0, and ends with exit code 0.",
         IMAGE.replace("@READ@", f"${to}"),
         "module tb;",
@@ -84,7 +87,7 @@ def _declarations(suite: Suite, driven: list[Port], compared: list[Port]) -> Ite
     yield f"  localparam integer CASES = {len(suite.cases)};"
     yield f"  localparam integer FIRST = {suite.cases[0].id};  // id of the first case"
     yield f"  localparam integer SHOWN = {SHOWN};  // mismatches printed"
-    yield "  string vectors, out;"
+    yield "  string vectors, out, wave;"
     yield "  integer writing, n, mismatches, undefined;"
     yield "  reg finished;"
     for port in driven:
@@ -139,6 +142,10 @@ def _tasks(
     yield "      finished = 0; n = 0; mismatches = 0; undefined = 0;"
     yield '      if (!$value$plusargs("vectors=%s", vectors)) vectors = ".";'
     yield '      writing = $value$plusargs("out=%s", out);'
+    yield '      if ($value$plusargs("wave=%s", wave)) begin'
+    yield "        $dumpfile(wave);"
+    yield "        $dumpvars(0, tb);"
+    yield "      end"
     for port in (*driven, *compared):
         pin = f"dut.{bench.wires[port.name]}"
         yield f"      if ($bits({pin}) != {port.bits})"
@@ -174,10 +181,11 @@ def _tasks(
     yield "    begin"
     for port in compared:
         name = identifier(port.name)
-        mask = f" & ~image_{name}_mask.word[i]" if port.name in masks else ""
+        mask = f"image_{name}_mask.word[i]" if port.name in masks else None
         yield f"      want_{name} = image_{name}.word[i];"
-        yield f"      differs_{name} = (got_{name} ^ want_{name}){mask};"
-        yield f"      if (differs_{name} !== 0) begin"
+        differs = f"((got_{name} ^ want_{name}) & ~{mask}) !== 0" if mask else f"got_{name} !== want_{name}"
+        yield f"      if ({differs}) begin"
+        yield f"        differs_{name} = (got_{name} ^ want_{name}){f' & ~{mask}' if mask else ''};"
         yield "        mismatches = mismatches + 1;"
         yield f"        if (^differs_{name} === 1'bx) undefined = undefined + 1;"
         yield "        if (mismatches <= SHOWN)"
