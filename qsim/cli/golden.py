@@ -41,7 +41,7 @@ def command() -> None:
 @click.option("--kind", type=click.Choice(KINDS), help="Unit of a suite; of a datapath dot unless given.")
 @click.option("--cases", default="directed,random", show_default=True, help="Also: exhaustive, where the inputs are few.")
 @click.option("--seed", type=click.IntRange(0, (1 << 64) - 1), default=0, show_default=True, help="Of the random cases.")
-@click.option("--count", type=click.IntRange(0), default=16, show_default=True, help="Random cases.")
+@click.option("--count", type=click.IntRange(0), default=10, show_default=True, help="Random cases.")
 @click.option("--k", type=click.IntRange(1, 4096), help="Elements of a sum; the design's [ports] say it unless given.")
 @click.option("--parameters", metavar="LIST", help="Optional ports of the unit, with commas: bias, clamp, ...; or none.")
 @click.option("--operands", metavar="FILE.npz", help="Cases of your own arrays, named like the ports; - for JSONL on stdin.")

@@ -100,7 +100,7 @@ def kind_of(datapath: Datapath) -> str:
 
 
 def write_suite(
-    unit: Unit, name: str, *, cases: Sequence[str] = ("directed", "random"), seed: int = 0, count: int = 16, bulk: bool = False
+    unit: Unit, name: str, *, cases: Sequence[str] = ("directed", "random"), seed: int = 0, count: int = 10, bulk: bool = False
 ) -> Suite:
     """The suite of a unit.
 

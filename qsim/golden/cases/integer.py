@@ -61,7 +61,7 @@ def structural(unit: Unit) -> Iterator[Draft]:
     yield Draft(
         ("Distinct",),
         "another product in every lane",
-        rest | integers(unit, [min(i + 1, ahigh) for i in range(k)], [_distinct(i, k, wlow, whigh) for i in range(k)]),
+        rest | integers(unit, [min(i + 1, ahigh) for i in range(k)], [_distinct(i, wlow, whigh) for i in range(k)]),
     )
     for side, fmt in enumerate(formats(unit)):
         for bit in range(fmt.element.bits if fmt.element.bits > 1 else 0):
@@ -86,9 +86,9 @@ def _neutral(unit: Unit) -> tuple[list[int], list[int]]:
     return [0 if 0 in a else 1] * unit.k, [0 if 0 in w else 1 - 2 * (i % 2) for i in range(unit.k)]
 
 
-def _distinct(i: int, k: int, low: int, high: int) -> int:
-    value = (k - i) * (-1 if i % 3 == 0 else 1)
-    return max(min(value, high), low) or high
+def _distinct(i: int, low: int, high: int) -> int:
+    """From the largest weight down, every third one negative."""
+    return max(low, i % 3 - 1 if high < 2 else (high - i % high) * (-1 if i % 3 == 0 else 1)) or high
 
 
 def _biases(unit: Unit, rest: dict[str, int]) -> Iterator[Draft]:
