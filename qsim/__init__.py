@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from qsim.datapath.requantize import requantize
     from qsim.datapath.trace import Trace, trace_matmul
     from qsim.explore.metrics import Metrics, metrics
+    from qsim.golden.identify import identify
     from qsim.layout import pack, unpack
     from qsim.spec import LFSR, Counter, Format, Options, SpecError, format_names, load_format
     from qsim.spec.datapath import Datapath
@@ -54,6 +55,7 @@ _HOME = {
     "qsim.datapath.requantize": ("requantize",),
     "qsim.datapath.trace": ("Trace", "trace_matmul"),
     "qsim.explore.metrics": ("Metrics", "metrics"),
+    "qsim.golden.identify": ("identify",),
     "qsim.layout": ("pack", "unpack"),
     "qsim.spec": ("LFSR", "Counter", "Format", "Options", "SpecError", "format_names", "load_format"),
     "qsim.spec.datapath": ("Datapath",),
@@ -86,6 +88,7 @@ __all__ = [
     "encode",
     "float_accumulator_names",
     "format_names",
+    "identify",
     "linear",
     "load_datapath",
     "load_float_accumulator",

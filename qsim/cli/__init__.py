@@ -19,6 +19,7 @@ COMMANDS = {
     "run": "Run a whole network in integers, bit for bit as TFLite does.",
     "golden": "Write golden vectors, or check qsim against them.",
     "verify": "Compare a device's outputs with a suite, and name the first stage that differs.",
+    "identify": "Which preset, or which option, explains a device's outputs.",
     "trace": "Every stage of one case of a suite: bits, fields, exact values, rules.",
 }
 

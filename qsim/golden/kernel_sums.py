@@ -112,7 +112,8 @@ def _integer(unit: Unit, given: Mapping[str, Bytes], codes: list[Array]) -> dict
     if acc.zero_points == "folded":
         bias, correction = bias + correction, none
     start, last = (bias, none) if acc.bias == "first" else (none, bias)
-    if _plain(acc):
+    low, high = acc.register.range
+    if _plain(acc) and low <= start.min(initial=0) and start.max(initial=0) <= high:  # a wider bias is narrowed first
         return _plain_sums(acc, a, w, start, last)
     taps = {name: np.empty((n, 1, *size), np.int64) for name, size in tap_sizes(acc, k).items()}
     s = lower(acc)
