@@ -58,13 +58,13 @@ def _suite(table: Table, data: dict[str, bytes], folder: Path) -> Suite:
     where = str(folder / MANIFEST)
     if table["digest"] != table["whole"]:
         raise GoldenError(f"{where}: case {table['ids'][0]} of suite {table['suite']} alone; allowed: an export of all its cases")
-    if table["to"] == "jsonl":
-        return _of_lines(data[LINES], str(folder / LINES))
-    if table["to"] not in READERS:
+    if table["to"] not in (*READERS, "jsonl"):
         raise GoldenError(f"{where}: to = {table['to']!r}; allowed: {', '.join(READERS)}, jsonl")
     try:
-        columns = READERS[table["to"]](table, data, folder)
-        suite = parse_suite(json.dumps(_assembled(table, columns)), where)
+        if table["to"] == "jsonl":
+            suite = _of_lines(data[LINES], str(folder / LINES))
+        else:
+            suite = parse_suite(json.dumps(_assembled(table, READERS[table["to"]](table, data, folder))), where)
         _check_summary(suite, table, where)
     except (KeyError, TypeError, IndexError, AttributeError) as error:
         raise GoldenError(f"{where}: changed by hand: {type(error).__name__} {error}") from None
