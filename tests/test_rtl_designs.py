@@ -35,8 +35,8 @@ def random_suite(name: str, count: int) -> Suite:
     """Uniform codes, and normal floats of widely different sizes, encoded."""
     if "m" in rtl_bugs.design(name).datapath.ports:
         count = TILES[count]
-    uniform = random(rtl_bugs.design(name).unit, 1, count // 2)
-    return rtl_bugs.suite(name, [*uniform, *rtl_bugs.gaussian(name, count - count // 2, spread=12)], bulk=True)
+    uniform = random(rtl_bugs.design(name).unit, 1, count // 5)
+    return rtl_bugs.suite(name, [*uniform, *rtl_bugs.gaussian(name, count - count // 5, spread=12)], bulk=True)
 
 
 def check(name: str, suite: Suite, folder: Path, simulator: str) -> None:
