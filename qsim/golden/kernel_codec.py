@@ -74,7 +74,7 @@ def _plain_scale(fmt: Format, scales: list[Array], n: int) -> Array:
 def _prepared(unit: Unit, given: Mapping[str, Bytes], scales: list[Array]) -> dict[str, Bytes]:
     """Rule Q4, case by case."""
     from qsim.datapath.multiplier import effective_scale, quantize
-    from qsim.datapath.requantize import amounts
+    from qsim.datapath.program import amounts
     from qsim.reference.block_dot import final_exponent
 
     assert unit.datapath is not None

@@ -6,7 +6,8 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from qsim.golden.cases import Draft, defaults
+from qsim.golden.cases import Draft
+from qsim.golden.cases.draft import defaults
 from qsim.golden.suite import pattern
 from qsim.golden.unit import Port, Unit
 from qsim.golden.vectors import GoldenError
@@ -84,7 +85,7 @@ def complete(unit: Unit, rest: Mapping[str, int], given: Mapping[str, Any], plac
 
 
 def _joined(port: Port, value: object, place: str) -> int:
-    values = value if isinstance(value, list) else [value]
+    values: list[Any] = value if isinstance(value, list) else [value]
     if not all(type(v) is int for v in values):
         raise GoldenError(f"{place}: {port.name} = {value!r}; allowed: 0x..., {port.count} integers")
     signs = any(v < 0 for v in values) and port.kind != "signed"

@@ -37,8 +37,8 @@ def datapath_unit(datapath: Datapath, kind: str, k: int | None = None, parameter
     given = tuple(parameters) if parameters is not None else stated(datapath) if datapath.ports else applicable(datapath, kind)
     sizes = [fmt.block_size for fmt in (datapath.activation, datapath.weight) if fmt is not None and fmt.block_scales]
     wanted = k or datapath.ports.get("k") or (_blocks(datapath, max(sizes), kind) if sizes else DEFAULT_K)
-    tile = {"m": int(datapath.ports.get("m", 2)), "n": int(datapath.ports.get("n", 2))} if kind == "matmul" else {}
-    return Unit(kind, datapath, None, 1 if kind == "requantize" else wanted, parameters=given, **tile)
+    m, n = (int(datapath.ports.get(size, 2)) if kind == "matmul" else 1 for size in ("m", "n"))
+    return Unit(kind, datapath, None, 1 if kind == "requantize" else wanted, m, n, given)
 
 
 def _blocks(datapath: Datapath, size: int, kind: str) -> int:

@@ -137,12 +137,9 @@ def elements(b: Builder) -> Iterator[Draft]:
         yield Draft(("Extremes",), text, b.inputs(*b.filled(a, w)))
     for start in (0, 1):
         rows = [ca.largest] * k, [cw.largest if (i + start) % 2 else cw.negative(cw.largest) for i in range(k)]
-        yield Draft(("Cancellation",), "signs by turns", b.inputs(*rows))
-    yield Draft(
-        ("Distinct",),
-        "another pair in every lane",
-        b.inputs(*[[c.finite[(7 * i + 3 * s + 1) % len(c.finite)] for i in range(k)] for s, c in enumerate(b.codes)]),
-    )
+        yield Draft(("Cancellation",), "signs by turns", b.inputs(rows[0], rows[1]))
+    first, second = ([c.finite[(7 * i + 3 * s + 1) % len(c.finite)] for i in range(k)] for s, c in enumerate(b.codes))
+    yield Draft(("Distinct",), "another pair in every lane", b.inputs(first, second))
 
 
 def lanes(b: Builder) -> Iterator[Draft]:
@@ -155,7 +152,7 @@ def lanes(b: Builder) -> Iterator[Draft]:
         rows = [[c.zero] * b.unit.k for c in b.codes]
         rows[0][lane] = b.codes[0].lowest if lane % 2 else b.codes[0].largest
         rows[1][lane] = b.codes[1].largest
-        yield Draft(("OneHot",), f"lane {lane} alone", b.inputs(*rows))
+        yield Draft(("OneHot",), f"lane {lane} alone", b.inputs(rows[0], rows[1]))
 
 
 def walking(b: Builder, side: int) -> Iterator[Draft]:
@@ -165,7 +162,7 @@ def walking(b: Builder, side: int) -> Iterator[Draft]:
         if 1 << bit in element.finite:
             rows = [[c.one] * b.unit.k for c in b.codes]
             rows[side] = [1 << bit] * b.unit.k
-            yield Draft(("WalkingOne",), f"bit {bit} of {SIDES[side]}", b.inputs(*rows))
+            yield Draft(("WalkingOne",), f"bit {bit} of {SIDES[side]}", b.inputs(rows[0], rows[1]))
     for i, scale in enumerate(b.formats[side].scales):
         if isinstance(scale.group, int) and scale.kind != "microexponent":
             for bit in range(scale.bits - (scale.kind == "float")):
@@ -223,9 +220,9 @@ def _scale_codes(b: Builder, side: int) -> Iterator[Draft]:
             b.scales(n, **{f"scale{i}": [_notable(s)[0][0]] * counts(b.formats[n], b.unit.k)[i] for i, s in found})
             for n, found in enumerate(levels)
         ]
-        for code in ("largest", "lowest"):
-            elements = b.filled(b.codes[0].largest, getattr(b.codes[1], code))
-            yield Draft(("LargestScaleProduct",), f"both scales at their largest, {code} elements", b.inputs(*elements, *both))
+        for text, last in (("largest", b.codes[1].largest), ("lowest", b.codes[1].lowest)):
+            filled = b.filled(b.codes[0].largest, last)
+            yield Draft(("LargestScaleProduct",), f"both scales at their largest, {text} elements", b.inputs(*filled, *both))
 
 
 def _notable(scale: Scale) -> list[tuple[int, str]]:
@@ -272,7 +269,7 @@ def _with_micro(b: Builder, side: int, level: int, micro: Sequence[int], empty: 
     rows[side] = [b.codes[side].zero if i in empty else (b.codes[side].largest - i % 2) for i in range(b.unit.k)]
     scales: list[list[list[int]] | None] = [None, None]
     scales[side] = b.scales(side, **{f"scale{level}": list(micro)})
-    return b.inputs(*rows, *scales)
+    return b.inputs(rows[0], rows[1], *scales)
 
 
 def _pairs_of_blocks(b: Builder) -> Iterator[Draft]:
@@ -288,7 +285,9 @@ def _pairs_of_blocks(b: Builder) -> Iterator[Draft]:
             ]
             if not empty_code:
                 rows[1] = [b.codes[1].largest] * b.unit.k
-            yield Draft(("ZeroBlock",), f"block {first} of zeros, its exponent the larger one", b.inputs(*rows, *exponents))
+            yield Draft(
+                ("ZeroBlock",), f"block {first} of zeros, its exponent the larger one", b.inputs(rows[0], rows[1], *exponents)
+            )
     (ca, cw) = b.codes
     for sign in (cw.largest, cw.negative(cw.largest)):
         w = [sign if (i // b.block) % 2 == 0 else cw.negative(sign) for i in range(b.unit.k)]
@@ -413,7 +412,7 @@ def _reaching(b: Builder, total: int, back: bool) -> Inputs | None:
     rows = [[code for j in kept for code in row[j * b.block : (j + 1) * b.block]] for row in rows]
     if not all(0 <= e <= 254 for e in exponents):
         return None
-    return b.inputs(*rows, b.scales(0, **{f"scale{exponent}": [exponents[j] for j in kept]}))
+    return b.inputs(rows[0], rows[1], b.scales(0, **{f"scale{exponent}": [exponents[j] for j in kept]}))
 
 
 def block_of_sum(b: Builder, total: int) -> list[list[int]] | None:
@@ -442,7 +441,7 @@ def random_inputs(b: Builder, words: Words, spread: int) -> Inputs:
         sparse = words.bits(2) == 0
         rows.append([words.of(finite) if not sparse or words.bits(2) == 0 else b.codes[side].zero for _ in range(b.unit.k)])
         scales.append([_random_scales(s, n, fmt, words, spread) for s, n in zip(fmt.scales, counts(fmt, b.unit.k), strict=True)])
-    found = b.inputs(*rows, *scales)
+    found = b.inputs(rows[0], rows[1], *scales)
     if has(b.unit, "bias") and b.unit.port("bias").kind == "float32" and words.bits(1):
         found["bias"] = words.bits(1) << 31 | words.between(110, 140) << 23 | words.bits(23)
     return found

@@ -10,6 +10,7 @@ from qsim.golden.unit import Unit
 from qsim.spec.requantizer import Interval
 
 Pair = tuple[int, int]
+SIDES = ("activation", "weight")
 SEARCHED = 300  # random extremes that `select` looks through
 MAX_HOT = 64
 
@@ -55,9 +56,9 @@ def structural(unit: Unit) -> Iterator[Draft]:
     for a, w in ((ahigh, whigh), (alow, wlow), (ahigh, wlow), (alow, whigh)):
         yield Draft(("Extremes",), f"every pair {a} * {w}", rest | integers(unit, [a] * k, [w] * k))
     for lane in range(min(k, MAX_HOT)):
-        a, w = _neutral(unit)
-        a[lane], w[lane] = (ahigh, wlow) if lane % 2 else (alow or ahigh, whigh)
-        yield Draft(("OneHot",), f"lane {lane} alone", rest | integers(unit, a, w))
+        rows = _neutral(unit)
+        rows[0][lane], rows[1][lane] = (ahigh, wlow) if lane % 2 else (alow or ahigh, whigh)
+        yield Draft(("OneHot",), f"lane {lane} alone", rest | integers(unit, *rows))
     yield Draft(
         ("Distinct",),
         "another product in every lane",
@@ -67,10 +68,9 @@ def structural(unit: Unit) -> Iterator[Draft]:
         for bit in range(fmt.element.bits if fmt.element.bits > 1 else 0):
             value = fmt.element.integer(1 << bit)
             other = [1, -1 if min(codes(formats(unit)[1 - side].element)) < 0 else 1]
-            rows = [[value] * k, [other[i % 2] for i in range(k - 1)] + [other[0]]]
+            pair = [[value] * k, [other[i % 2] for i in range(k - 1)] + [other[0]]]
             if value in codes(fmt.element):
-                a, w = rows[side], rows[1 - side]
-                yield Draft(("WalkingOne",), f"bit {bit} of {('activation', 'weight')[side]}", rest | integers(unit, a, w))
+                yield Draft(("WalkingOne",), f"bit {bit} of {SIDES[side]}", rest | integers(unit, pair[side], pair[1 - side]))
     half, m = k // 2, min(whigh, -wlow)
     if half and m > 0:
         for w in (m, -m):

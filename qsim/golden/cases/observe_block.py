@@ -18,6 +18,7 @@ from qsim.spec import FLOAT32
 from qsim.spec.block_accumulator import BlockAccumulator
 from qsim.spec.format import Format
 from qsim.spec.int_accumulator import IntAccumulator
+from qsim.spec.number import Scale
 
 INF = 0x7F800000
 
@@ -93,7 +94,7 @@ def of_integers(unit: Unit, acc: BlockAccumulator, sides: tuple[Row, Row], split
     return seen
 
 
-def _outer(fmt: Format) -> list[object]:
+def _outer(fmt: Format) -> list[Scale]:
     return [s for s in fmt.scales if not isinstance(s.group, int)]
 
 

@@ -26,9 +26,9 @@ def stream(unit: Unit, seed: int) -> Iterator[Draft]:
             yield Draft(("Random",), "", random_codes(unit, words))
     elif unit.kind == "matmul":
         one, rest = one_output(unit), defaults(unit)
-        found = stream(one, seed)
+        drafts = stream(one, seed)
         while True:
-            yield tile(unit, one, [next(found) for _ in range(max(unit.m, unit.n))], rest)
+            yield tile(unit, one, [next(drafts) for _ in range(max(unit.m, unit.n))], rest)
     else:
         rest = defaults(unit)
         builder = Builder(unit) if unit.kind == "dot" and unit.integer is None else None

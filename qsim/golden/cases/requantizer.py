@@ -99,7 +99,7 @@ def _accumulators(unit: Unit, q: Requantizer, arguments: Inputs, gain: Fraction)
             3,
         ]
         wanted = [Fraction(sign * n, 2) for n in ODD for sign in (1, -1)]
-        wanted += [end + beside for end in ends for beside in (-1, Fraction(-1, 2), 0, Fraction(1, 2), 1)]
+        wanted += [Fraction(end + beside) for end in ends for beside in (-1, Fraction(-1, 2), 0, Fraction(1, 2), 1)]
         registers = [step.narrow for step in (*q.before, *q.steps) if step.narrow] + ([q.zero_add] if q.zero_add else [])
         wanted += [Fraction(end + beside) for r in registers for end in r.range for beside in (-1, 0, 1)]
         for value in wanted:

@@ -9,6 +9,8 @@ from qsim.golden.cases.integer import has, pairs_for
 from qsim.golden.unit import Unit
 from qsim.spec.requantizer import Interval
 
+SMALL = 1000  # what the products give where a bias gives the rest
+
 
 def through_sums(unit: Unit, each: int) -> Iterator[Draft]:
     """Every directed case of the requantizer whose accumulator operands, or operands and a bias, can give."""
@@ -42,7 +44,8 @@ def sum_of(unit: Unit, acc: int) -> Inputs | None:
     assert unit.integer is not None
     if unit.integer.product is not None and not has(unit, "bias"):
         return None
-    small = 1000 if has(unit, "bias") and abs(acc) > 2000 and unit.integer.product is None else acc
+    wide = has(unit, "bias") and abs(acc) > 2 * SMALL and unit.integer.product is None
+    small = (SMALL if acc > 0 else -SMALL) if wide else acc
     pairs = [] if has(unit, "bias") and small == acc else pairs_for(unit, small, unit.k)
     if pairs is None:
         return None
