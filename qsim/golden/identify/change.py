@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
 from qsim.golden.identify.device import Device
@@ -27,10 +28,11 @@ def values_of(option: str, own: Any, values: Iterable[Any], with_fields: Callabl
     """One field with every other value."""
     for value in dict.fromkeys(values):
         if value != own:
-            yield Change(f"{option}.{key}", text_of(value), lambda u, value=value: with_fields(u, **{key: value}))  # type: ignore[misc]
+            yield Change(f"{option}.{key}", text_of(value), partial(with_fields, **{key: value}))
 
 
 def text_of(value: Any) -> str:
+    """A value as TOML has it, nearly."""
     if value is None:
         return "none"
     if isinstance(value, bool):
@@ -56,6 +58,7 @@ def register(option: str, own: Narrow | None, widths: Iterable[int], make: Calla
 
 
 def with_accumulator(device: Device, **given: Any) -> Device:
+    """The design with other fields of its accumulator."""
     assert device.datapath is not None
     acc = replace(device.datapath.accumulator, **given)
     return replace(device, datapath=replace(device.datapath, accumulator=acc, table=None))

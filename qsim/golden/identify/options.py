@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import fields, replace
+from functools import partial
 from typing import Any
 
-from qsim.golden.identify.change import OVERFLOWS, Change, register, text_of, values_of, with_accumulator
+from qsim.golden.identify.change import OVERFLOWS, Change, Edit, register, text_of, values_of, with_accumulator
 from qsim.golden.identify.device import Device
 from qsim.golden.identify.sums import block_changes, float_changes, integer_changes, step_changes
+from qsim.spec.datapath import Datapath
 from qsim.spec.format import Format
 from qsim.spec.load import format_names, load_format
 from qsim.spec.options import CHOICES, allowed_values
-from qsim.spec.requantizer import STEP_ROUNDINGS, ZERO_POINTS, Requantizer, Step
+from qsim.spec.requantizer import STEP_ROUNDINGS, ZERO_POINTS, Narrow, Requantizer
+
+NARROWS = (8, 9, 16, 17, 18, 24, 31, 32, 33, 34)  # widths of a step's register
+ADDS = (8, 9, 10, 16, 24, 31, 32, 33)  # of the zero point's adder
 
 
 def presets(device: Device) -> Iterator[tuple[str, Device]]:
@@ -65,7 +70,7 @@ def changes(device: Device) -> list[Change]:
         elif device.block is not None:
             found += block_changes(device, device.block)
     if d.requantizer is not None:
-        found += _requantizer(d.requantizer, d.out_format)
+        found += _requantizer(d.requantizer)
     return found + list(_ignored(device))
 
 
@@ -82,15 +87,11 @@ def _ignored(device: Device) -> Iterator[Change]:
     for name in device.parameters:
         ports = ("clamp_low", "clamp_high") if name == "clamp" else (name,)
         if any(p.name in ports for p in device.inputs):
-            yield Change(name, "ignored", lambda u, ports=ports: replace(u, ignored=(*u.ignored, *ports)))  # type: ignore[misc]
+            yield Change(name, "ignored", partial(_ignoring, ports))
 
 
-def _with_requantizer(device: Device, **given: Any) -> Device:
-    assert device.datapath is not None
-    assert device.datapath.requantizer is not None
-    return replace(
-        device, datapath=replace(device.datapath, requantizer=replace(device.datapath.requantizer, **given), table=None)
-    )
+def _ignoring(ports: tuple[str, ...], device: Device) -> Device:
+    return replace(device, ignored=tuple(sorted({*device.ignored, *ports})))
 
 
 def _operands(device: Device) -> Iterator[Change]:
@@ -104,51 +105,66 @@ def _operands(device: Device) -> Iterator[Change]:
             other = load_format(name)
             plain = other.element.kind in ("int", "uint") and not other.block_scales and other.name != own.name
             if plain and (other.element.bits, other.word_bits) == (own.element.bits, own.word_bits):
-                yield Change(
-                    f"{side}.format",
-                    name,
-                    lambda u, s=side, f=other: replace(u, datapath=replace(u.datapath, table=None, **{s: f})),
-                )  # type: ignore[misc]
+                yield Change(f"{side}.format", name, partial(_with_operand, side, other))
 
 
-def _requantizer(q: Requantizer, out_format: str | None) -> Iterator[Change]:
+def _with_operand(side: str, fmt: Format, device: Device) -> Device:
+    formats: dict[str, Any] = {side: fmt}
+    return replace(device, datapath=replace(_datapath(device), table=None, **formats))
+
+
+def _requantizer(q: Requantizer) -> Iterator[Change]:
     """Rounding, register and sticky bits of each step, the zero point's add, the clamp, the output."""
-    for place in ("before", "steps"):
-        steps: tuple[Step, ...] = getattr(q, place)
-        for i, step in enumerate(steps):
-            option = f"requantizer.{place}[{i}]"
-
-            def put(u: Device, place: str = place, i: int = i, **given: Any) -> Device:
-                assert u.datapath is not None
-                assert u.datapath.requantizer is not None
-                own = list(getattr(u.datapath.requantizer, place))
-                own[i] = replace(own[i], **given)
-                return _with_requantizer(u, **{place: tuple(own)})
-
-            if place == "steps":
-                yield from values_of(option, step.rounding, STEP_ROUNDINGS, put, "rounding")
-                yield from values_of(option, step.sticky_bits, (None, 0, 1, 2, 7, 15), put, "sticky_bits")
-                for by in (-1, 1):
-                    if not q.prep.is_float:
-                        amount = replace(step.shift, offset=step.shift.offset + by)
-                        yield Change(f"{option}.shift", str(amount), lambda u, p=put, a=amount: p(u, shift=a))  # type: ignore[misc]
-            widths = (8, 9, 16, 17, 18, 24, 31, 32, 33, 34)
-            yield from register(f"{option}.narrow", step.narrow, widths, lambda r, p=put: lambda u: p(u, narrow=r))  # type: ignore[misc]
+    for i, step in enumerate(q.before):
+        yield from register(f"requantizer.before[{i}].narrow", step.narrow, NARROWS, partial(_narrowed, "before", i))
+    for i, step in enumerate(q.steps):
+        option, put = f"requantizer.steps[{i}]", partial(_with_step, "steps", i)
+        yield from values_of(option, step.rounding, STEP_ROUNDINGS, put, "rounding")
+        yield from values_of(option, step.sticky_bits, (None, 0, 1, 2, 7, 15), put, "sticky_bits")
+        for by in () if q.prep.is_float else (-1, 1):
+            amount = replace(step.shift, offset=step.shift.offset + by)
+            yield Change(f"{option}.shift", str(amount), partial(put, shift=amount))
+        yield from register(f"{option}.narrow", step.narrow, NARROWS, partial(_narrowed, "steps", i))
     yield from values_of("requantizer", q.zero_point, ZERO_POINTS, _with_requantizer, "zero_point")
     if q.zero_point == "after":
-        widths = (8, 9, 10, 16, 24, 31, 32, 33)
-        yield from register("requantizer.zero_add", q.zero_add, widths, lambda r: lambda u: _with_requantizer(u, zero_add=r))
+        yield from register("requantizer.zero_add", q.zero_add, ADDS, lambda r: partial(_with_requantizer, zero_add=r))
     yield from values_of("requantizer", q.clamp_first, (False, True), _with_requantizer, "clamp_first")
-    for overflow in OVERFLOWS:
-        if overflow != q.output.overflow:
-            yield Change(
-                "requantizer.output.overflow",
-                overflow,
-                lambda u, o=overflow: _with_requantizer(u, output=replace(u.datapath.requantizer.output, overflow=o)),  # type: ignore[misc, union-attr]
-            )
+    yield from values_of("requantizer.output", q.output.overflow, OVERFLOWS, _with_output, "overflow")
     if q.prep.kind == "fixed":
-        put_prep = lambda u, **given: _with_requantizer(u, prep=replace(u.datapath.requantizer.prep, **given))  # noqa: E731
-        yield from values_of("requantizer.prep", q.prep.reduce, (None, 16, 24), put_prep, "reduce")
+        yield from values_of("requantizer.prep", q.prep.reduce, (None, 16, 24), _with_prep, "reduce")
+
+
+def _with_requantizer(device: Device, **given: Any) -> Device:
+    return replace(device, datapath=replace(_datapath(device), requantizer=replace(_own(device), **given), table=None))
+
+
+def _with_output(device: Device, **given: Any) -> Device:
+    return _with_requantizer(device, output=replace(_own(device).output, **given))
+
+
+def _with_prep(device: Device, **given: Any) -> Device:
+    return _with_requantizer(device, prep=replace(_own(device).prep, **given))
+
+
+def _with_step(place: str, i: int, device: Device, **given: Any) -> Device:
+    steps = list(getattr(_own(device), place))
+    steps[i] = replace(steps[i], **given)
+    return _with_requantizer(device, **{place: tuple(steps)})
+
+
+def _narrowed(place: str, i: int, narrow: Narrow | None) -> Edit:
+    return partial(_with_step, place, i, narrow=narrow)
+
+
+def _datapath(device: Device) -> Datapath:
+    assert device.datapath is not None
+    return device.datapath
+
+
+def _own(device: Device) -> Requantizer:
+    q = _datapath(device).requantizer
+    assert q is not None
+    return q
 
 
 def _options(device: Device) -> Iterator[Change]:
@@ -162,10 +178,10 @@ def _options(device: Device) -> Iterator[Change]:
         own = given.get(name, CHOICES[name][0][0])
         for value in allowed_values(name, fmt):
             if value not in (own, "stochastic"):
-                yield Change(f"options.{name}", text_of(value), lambda u, n=name, v=value: _with_option(u, n, v))  # type: ignore[misc]
+                yield Change(f"options.{name}", text_of(value), partial(_with_option, name, value))
 
 
-def _with_option(device: Device, name: str, value: Any) -> Device:
+def _with_option(name: str, value: Any, device: Device) -> Device:
     return replace(device, options=tuple(sorted((dict(device.options) | {name: value}).items())))
 
 

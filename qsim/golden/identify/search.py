@@ -120,7 +120,7 @@ class Search:
         return bool(self.stopped)
 
     def add(self, name: str, kind: str, device: Device, parts: tuple[str, ...] = (), floor: int = -1) -> Found | None:
-        """Run a design over the suite, unless one of the same definition has been. floor: what it must exceed on a sample first."""
+        """Run a design over the suite, unless one of its definition has been. floor: what it must exceed on a sample first."""
         try:
             if not device.fits:
                 return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from qsim.golden.identify.change import OVERFLOWS, Change, register, values_of, with_accumulator
@@ -30,29 +31,29 @@ def integer_changes(
     first = {"bias": "last"} if acc.bias == "first" else {}
     whole = {"chunk": None, "spill": None}
     if acc.order != "sequential":
-        yield Change(f"{option}.order", "sequential", lambda u: put(u, order="sequential", **whole))
+        yield Change(f"{option}.order", "sequential", partial(put, order="sequential", **whole))
     if acc.order != "tree":
         text = "tree, bias last" if first else "tree"
-        yield Change(f"{option}.order", text, lambda u: put(u, order="tree", **whole, **first))
+        yield Change(f"{option}.order", text, partial(put, order="tree", **whole, **first))
     for chunk in CHUNKS:
         if chunk < device.k and chunk != acc.chunk:
             yield Change(
                 f"{option}.order",
                 f"chunked, chunk {chunk}",
-                lambda u, chunk=chunk: put(u, order="chunked", chunk=chunk),  # type: ignore[misc]
+                partial(put, order="chunked", chunk=chunk),
             )
     if acc.order == "chunked":
-        yield from register(f"{option}.spill", acc.spill, (*WIDTHS, 48), lambda r: lambda u: put(u, spill=r))
+        yield from register(f"{option}.spill", acc.spill, (*WIDTHS, 48), lambda r: partial(put, spill=r))
     if plain:
         return
     yield from values_of(option, acc.lanes, (n for n in LANES if n <= device.k), put, "lanes")
     if acc.lanes > 1 or acc.lane:
-        yield from register(f"{option}.lane", acc.lane, (*range(8, 25), 32), lambda r: lambda u: put(u, lane=r))
+        yield from register(f"{option}.lane", acc.lane, (*range(8, 25), 32), lambda r: partial(put, lane=r))
     else:
         yield Change(
             f"{option}.lane",
             "pairs of products saturate to 16 bits",
-            lambda u: put(u, lanes=2, lane=Narrow(16, True, "saturate")),
+            partial(put, lanes=2, lane=Narrow(16, True, "saturate")),
         )
     if "bias" in device.parameters:
         yield from values_of(option, acc.bias, (b for b in BIASES if b != "float"), put, "bias")
@@ -71,14 +72,14 @@ def _product(device: Device, acc: IntAccumulator, option: str, put: Callable[...
     full = signed_bits((min(products), max(products)))
     step = acc.product or Step(Amount(0))
     narrows = range(max(2, full - 4), full + 1)
-    yield from register(f"{option}.product", step.narrow, narrows, lambda r: lambda u: put(u, product=replace(step, narrow=r)))
+    yield from register(f"{option}.product", step.narrow, narrows, lambda r: partial(put, product=replace(step, narrow=r)))
     if step.shift.offset:
         for rounding in STEP_ROUNDINGS:
             if rounding != step.rounding:
                 yield Change(
                     f"{option}.product.rounding",
                     rounding,
-                    lambda u, r=rounding: put(u, product=replace(step, rounding=r)),  # type: ignore[misc]
+                    partial(put, product=replace(step, rounding=rounding)),
                 )
 
 
@@ -88,11 +89,11 @@ def float_changes(acc: FloatAccumulator, option: str, put: Callable[..., Device]
         near = range(max(1, acc.fraction - 4), min(40, acc.fraction + 4) + 1)
         yield from values_of(option, acc.fraction, sorted({*FRACTIONS, *near}), put, "fraction")
         yield from values_of(option, acc.alignment, (a for a in ALIGNMENTS if a != "exact"), put, "alignment")
-        yield Change(f"{option}.alignment", "exact", lambda u: put(u, alignment="exact", fraction=None, min_exponent=None))
+        yield Change(f"{option}.alignment", "exact", partial(put, alignment="exact", fraction=None, min_exponent=None))
         yield from values_of(option, acc.min_exponent, (None, -126, -132, -133, -149), put, "min_exponent")
     else:
         for bits in FRACTIONS:
-            yield Change(f"{option}.fraction", f"{bits}, trunc", lambda u, b=bits: put(u, fraction=b, alignment="trunc"))  # type: ignore[misc]
+            yield Change(f"{option}.fraction", f"{bits}, trunc", partial(put, fraction=bits, alignment="trunc"))
     yield from values_of(option, acc.c, C_MODES, put, "c")
     yield from values_of(option, acc.out_fraction, (7, 8, 10, 13, 22, 23), put, "out_fraction")
     yield from values_of(option, acc.out_rounding, STEP_ROUNDINGS, put, "out_rounding")
@@ -111,7 +112,7 @@ def step_changes(device: Device, acc: FloatAccumulator) -> Iterator[Change]:
     for n in LANES:
         if n <= 2 * device.k and n != acc.nfma(name):
             operands = tuple((f, n if f == name else m) for f, m in acc.operands)
-            yield Change("accumulator.nfma", str(n), lambda u, o=operands: with_accumulator(u, operands=o))  # type: ignore[misc]
+            yield Change("accumulator.nfma", str(n), partial(with_accumulator, operands=operands))
     yield from values_of(
         "accumulator", acc.promote_every, (None, *(c for c in CHUNKS if c < device.k)), with_accumulator, "promote_every"
     )
@@ -122,11 +123,11 @@ def block_changes(device: Device, acc: BlockAccumulator) -> Iterator[Change]:
     put, option = with_accumulator, "accumulator"
     assert device.datapath is not None
     assert device.datapath.weight is not None
-    yield from register(f"{option}.dot", acc.dot, range(6, 25), lambda r: lambda u: put(u, dot=r))
+    yield from register(f"{option}.dot", acc.dot, range(6, 25), lambda r: partial(put, dot=r))
     size = device.datapath.weight.block_size
     yield from values_of(option, acc.length, (None, *(n for n in (1, 2, 4, 8, 16, 32, 64) if n < size)), put, "length")
     if acc.into != "float":
-        yield from register(f"{option}.term", acc.term, range(8, 41), lambda r: lambda u: put(u, term=r))
+        yield from register(f"{option}.term", acc.term, range(8, 41), lambda r: partial(put, term=r))
     if acc.into == "integer":
         yield from values_of(option, acc.scale_bits, (None, *range(2, 17)), put, "scale_bits")
         if acc.scale_bits is not None:
