@@ -10,6 +10,7 @@ import click
 
 from qsim.cli.common import print_json, print_table, written
 from qsim.cli.golden_export import export, import_
+from qsim.cli.golden_strength import coverage, mutants
 from qsim.cli.golden_suite import Wanted, is_suite, named_suites, write_suites
 from qsim.spec import Format, format_names, load_format
 
@@ -194,3 +195,5 @@ def _progress(items: list[T], what: str) -> Iterable[T]:
 
 command.add_command(export)
 command.add_command(import_)
+command.add_command(mutants)
+command.add_command(coverage)

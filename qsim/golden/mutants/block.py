@@ -57,8 +57,12 @@ def _of_block(unit: Unit, acc: BlockAccumulator) -> Iterator[Mutant]:
     if acc.into == "fixed":
         yield from rounding_mutants("term", acc.rounding, lambda mode: block_with(rounding=mode), (1, 1), (-1, 1))
         for by in (1, -1):
-            yield Mutant(f"term: lsb {'one high' if by > 0 else 'one low'}", "the grid of the accumulator is one bit off",
-                         block_with(lsb=acc.lsb + by), ("partial_sums",))  # fmt: skip
+            yield Mutant(
+                f"term: lsb {'one high' if by > 0 else 'one low'}",
+                "the grid of the accumulator is one bit off",
+                block_with(lsb=acc.lsb + by),
+                ("partial_sums",),
+            )
     reach = reach_of(unit)
     names = [name for name in ("accumulator", "spill") if name in acc.narrows]
     exact = all(name in reach and inside(reach[name], acc.narrows[name].range) for name in names)
@@ -92,8 +96,11 @@ def _scales(unit: Unit, acc: BlockAccumulator) -> Iterator[Mutant]:
 
     if kinds & {"exponent", "float"}:
         for by in (1, -1):
-            yield Mutant(f"exponents: one {'high' if by > 0 else 'low'}", "the bias is subtracted once, or one off",
-                         scaled(lambda s, e, b, by=by: (s, e + by, b)))  # fmt: skip
+            yield Mutant(
+                f"exponents: one {'high' if by > 0 else 'low'}",
+                "the bias is subtracted once, or one off",
+                scaled(lambda s, e, b, by=by: (s, e + by, b)),
+            )
         yield Mutant("exponents: of the activation only", "the weight's exponent is not added", scaled_side(0))
         yield Mutant("exponents: of the weight only", "the activation's exponent is not added", scaled_side(1))
     if "exponent" in kinds:
@@ -123,8 +130,11 @@ def _scales(unit: Unit, acc: BlockAccumulator) -> Iterator[Mutant]:
 
         yield Mutant("microexponents: shift by two", "the shift is made twice", micro(lambda m: 2 * m), ("block_dots", "terms"))
         yield Mutant("microexponents: shift left", "the shift goes the other way", micro(lambda m: -m))
-        yield Mutant("microexponents: of one operand", "a product is shifted once, where both operands ask for a shift",
-                     replaced(INNER + ":_sums", _once))  # fmt: skip
+        yield Mutant(
+            "microexponents: of one operand",
+            "a product is shifted once, where both operands ask for a shift",
+            replaced(INNER + ":_sums", _once),
+        )
     if acc.length is None and acc.terms == "sums" and unit.k > max(f.block_size for f in formats(unit)):
         yield Mutant("block dots: of the first block", "the block's sum is not cleared", replaced(INNER + ":_sums", _not_cleared))
 
@@ -181,8 +191,12 @@ def _of_unit(own: FloatAccumulator, make: Callable[..., tuple[Hook, ...]], unit:
     """The float unit: fraction, alignment, c, rounding of the result, special values."""
     if own.fraction is not None:
         for by in (1, -1):
-            yield Mutant(f"alignment: fraction {own.fraction + by}", f"the aligned terms have a bit {'more' if by > 0 else 'less'}",
-                         make(fraction=own.fraction + by), ("aligned", "aligned_c"))  # fmt: skip
+            yield Mutant(
+                f"alignment: fraction {own.fraction + by}",
+                f"the aligned terms have a bit {'more' if by > 0 else 'less'}",
+                make(fraction=own.fraction + by),
+                ("aligned", "aligned_c"),
+            )
         for mode in ALIGNMENTS:
             if mode not in (own.alignment, "exact"):
                 yield Mutant(f"alignment: {mode}", "bits that are shifted out are dropped in another way", make(alignment=mode))
@@ -191,16 +205,23 @@ def _of_unit(own: FloatAccumulator, make: Callable[..., tuple[Hook, ...]], unit:
         if mode not in (own.out_rounding, "stochastic"):
             yield Mutant(f"result: {mode}", WHY[mode], make(out_rounding=mode))
     if own.out_fraction > 2:
-        yield Mutant(f"result: {own.out_fraction - 1} fraction bits", "the result's mantissa is one bit short",
-                     make(out_fraction=own.out_fraction - 1))  # fmt: skip
+        yield Mutant(
+            f"result: {own.out_fraction - 1} fraction bits",
+            "the result's mantissa is one bit short",
+            make(out_fraction=own.out_fraction - 1),
+        )
     if own.min_exponent is not None:
         yield Mutant("exponent: no lower bound", "the largest exponent has no lower bound", make(min_exponent=None))
     yield Mutant("result: subnormals are zero", "a result below the smallest normal is flushed", make(ftz=not own.ftz))
-    yield Mutant("result: sign of zero", "the sign of a zero sum is kept" if not own.signed_zero else "every zero is +0",
-                 make(signed_zero=not own.signed_zero))  # fmt: skip
+    yield Mutant(
+        "result: sign of zero",
+        "the sign of a zero sum is kept" if not own.signed_zero else "every zero is +0",
+        make(signed_zero=not own.signed_zero),
+    )
     other = "largest" if own.overflow == "inf" else "inf"
-    yield Mutant(f"result: overflow to {other}", "overflow gives the other value", make(overflow=other),
-                 proof=_never_overflows(unit, own))  # fmt: skip
+    yield Mutant(
+        f"result: overflow to {other}", "overflow gives the other value", make(overflow=other), proof=_never_overflows(unit, own)
+    )
     yield Mutant(
         "result: NaN has another pattern",
         "the sign or payload of the NaN",
@@ -225,7 +246,7 @@ def _never_overflows(unit: Unit, own: FloatAccumulator) -> str:
     a, w = (fmt.element.largest for fmt in formats(unit))
     if unit.k * a * w >= 1 << 126 - own.fraction:
         return ""
-    return f"products are below 2^{126 - own.fraction}: beside a c of 2^126 or more they are cut off whole, and c alone does not overflow"
+    return f"products are below 2^{126 - own.fraction}: a c of 2^126 or more cuts them off whole, and c alone does not overflow"
 
 
 def _terms(unit: Unit, acc: BlockAccumulator) -> Iterator[Mutant]:
@@ -245,8 +266,12 @@ def _terms(unit: Unit, acc: BlockAccumulator) -> Iterator[Mutant]:
             if min(nfma, terms) != min(acc.nfma, terms):
                 yield Mutant(f"steps: {nfma} terms", "a step takes more or fewer terms", block_with(nfma=nfma), STEPS)
         if terms > acc.nfma:
-            yield Mutant("steps: last first", "the sequencer counts down",
-                         replaced(INNER + ":_chain", lambda original: lambda t, *rest: original(t[::-1], *rest)), ("aligned", *STEPS))  # fmt: skip
+            yield Mutant(
+                "steps: last first",
+                "the sequencer counts down",
+                replaced(INNER + ":_chain", lambda original: lambda t, *rest: original(t[::-1], *rest)),
+                ("aligned", *STEPS),
+            )
     if acc.promote_every is not None:
         yield Mutant("promotion: never", "sums are not moved into float32", block_with(promote_every=None), STEPS)
     elif terms > acc.nfma:

@@ -18,6 +18,7 @@ from qsim.golden.ports import formats
 from qsim.golden.suite import Case, Suite
 from qsim.golden.unit import Port, Unit
 from qsim.reference.numbers import power
+from qsim.spec import Format
 
 FLAG = "Mutant"
 NOTE = "it tells apart a design with one mistake that the cases before it let pass; the comment names the mistake"
@@ -121,7 +122,7 @@ def changed_case(suite: Suite, words: Words) -> Inputs:
     base = cases[words.between(0, len(cases) - 1)].values
     found = {port.name: base[port.name] for port in ports}
     kind = words.bits(3)
-    if kind == 0 and any(port.kind == "float32" and port.count > 1 for port in ports):
+    if kind in (0, 3, 4) and any(port.kind == "float32" and port.count > 1 for port in ports):
         return found | floats(suite.unit, words)
     if kind == 1:
         return found | {port.name: runs(port, [port.count] * 2, words) for port in ports if words.bits(2)}
@@ -166,18 +167,35 @@ def runs(port: Port, ends: list[int], words: Words) -> int:
 
 
 def floats(unit: Unit, words: Words) -> Inputs:
-    """Inputs of an encoder that are small multiples of one power of two: exact scales, ties, and, at the bottom, subnormals."""
+    """Inputs of an encoder that are small multiples of powers of two, one power a block: exact scales, ties, subnormals."""
     found = {}
+    bottom, spread, like = words.of([-149, -149, -127, -40, -12, 0, 0, 0, 90]), words.of([0, 0, 3, 12, 30]), words.bits(2)
     for port in unit.inputs:
         if port.kind != "float32":
-            continue
-        if port.count == 1:
+            if words.bits(1):
+                found[port.name] = changed_port(port, words.bits(port.bits), words)
+        elif port.name == "out_scale":
             found[port.name] = words.between(100, 160) << 23
-            continue
-        fmt = unit.fmt or formats(unit)[int(port.name.startswith("weight"))]
-        lowest = words.of([-149, -149, -12, 0, 0])
+        elif port.count == 1:
+            value = words.bits(32)
+            found[port.name] = words.of(
+                [0x80000000, 0, 0x7FC00001, 0xFF800000, 0xFF7FFFFF, value, value & 0x80FFFFFF | words.between(80, 170) << 23]
+            )
+        else:
+            fmt = unit.fmt or formats(unit)[int(port.name.startswith("weight"))]
+            found[port.name] = port.join(_multiples(fmt, port.count, bottom, spread, like, words))
+    return found
+
+
+def _multiples(fmt: Format, count: int, bottom: int, spread: int, like: int, words: Words) -> list[int]:
+    """count float32 patterns; like 0: of one magnitude, whose signs alone vary."""
+    block = max(fmt.block_size, 1) if fmt.block_scales else count
+    found: list[int] = []
+    for start in range(0, count, block):
         most = words.of([int(fmt.element.largest) or 1, 255, 1 << 12])
-        values = [words.between(-most, most) for _ in range(port.count)]
-        values[words.between(0, port.count - 1)] = words.of([most, -most])
-        found[port.name] = port.join([float32(v * power(lowest)) | (0x80000000 if v < 0 else 0) for v in values])
+        lowest = power(bottom + words.between(0, spread))
+        for _ in range(start, min(start + block, count)):
+            magnitude = words.between(0, most) if like else most
+            found.append(float32(magnitude * lowest) | words.bits(1) << 31)
+        found[start + words.between(0, len(found) - start - 1)] = float32(most * lowest) | words.bits(1) << 31
     return found

@@ -89,8 +89,12 @@ def _options(unit: Unit, fmt: Format) -> Iterator[Mutant]:
             def make(original: Callable[..., Any], name: str = name, value: Any = value) -> Callable[..., Any]:
                 return lambda patterns, fmt, options: original(patterns, fmt, dict(options) | {name: value})
 
-            yield Mutant(f"{name} = {value}", WHYS.get(name, "the rule of another stack"), replaced(ENCODED, make),
-                         proof=_same_option(unit, fmt, name))  # fmt: skip
+            yield Mutant(
+                f"{name} = {value}",
+                WHYS.get(name, "the rule of another stack"),
+                replaced(ENCODED, make),
+                proof=_same_option(unit, fmt, name),
+            )
 
 
 def _same_option(unit: Unit, fmt: Format, name: str) -> str:
@@ -111,8 +115,11 @@ def _inputs() -> Iterator[Mutant]:
     yield Mutant("input: sign lost", "the sign bit is not connected", read(lambda p: p & ~SIGN))
     yield Mutant("input: sticky bits lost", "the 12 lowest bits of the mantissa are not looked at", read(lambda p: p & ~0xFFF))
     yield Mutant("input: lowest bit lost", "the last bit of the mantissa is not looked at", read(lambda p: p & ~1))
-    yield Mutant("input: one's complement", "a negative mantissa is inverted without adding 1",
-                 read(lambda p: p - 1 if p & SIGN and p & 0x7FFFFF else p))  # fmt: skip
+    yield Mutant(
+        "input: one's complement",
+        "a negative mantissa is inverted without adding 1",
+        read(lambda p: p - 1 if p & SIGN and p & 0x7FFFFF else p),
+    )
 
 
 def _scales(fmt: Format) -> Iterator[Mutant]:
@@ -154,13 +161,16 @@ def _scales(fmt: Format) -> Iterator[Mutant]:
             ):
                 if what != "of the first element" or size > 2:
                     yield Mutant(f"{name} {what}", why, seen(change, level))
-            yield Mutant(f"{name} of positive elements", "the comparison is signed", seen(lambda v: _positive(v), level))
+            yield Mutant(f"{name} of positive elements", "the comparison is signed", seen(_positive, level))
         if s.kind == "microexponent":
             yield Mutant(f"{name} ignored", "every microexponent is 0", chosen(level, lambda c: [0] * len(c)))
             yield Mutant(f"{name} inverted", "1 where it should be 0", chosen(level, lambda c: [1 - v for v in c]))
             yield Mutant(f"{name} of the next pair", "the index is one off", chosen(level, lambda c: [*c[1:], c[0]]))
-            yield Mutant(f"{name} of neighbours swapped", "even and odd pairs are exchanged",
-                         chosen(level, lambda c: [c[i ^ 1] if i ^ 1 < len(c) else v for i, v in enumerate(c)]))  # fmt: skip
+            yield Mutant(
+                f"{name} of neighbours swapped",
+                "even and odd pairs are exchanged",
+                chosen(level, lambda c: [c[i ^ 1] if i ^ 1 < len(c) else v for i, v in enumerate(c)]),
+            )
         else:
             top = 254 if s.kind == "exponent" else s.float_type.max_code if s.kind == "float" else (1 << s.bits) - 1
             yield Mutant(f"{name} one up", "it is one too large", chosen(level, lambda c, top=top: [min(v + 1, top) for v in c]))
@@ -213,10 +223,17 @@ def _codes(fmt: Format) -> Iterator[Mutant]:
         yield Mutant("elements wrap", "a carry out of the mantissa is not saturated", coded(wraps))
     else:
         top = (1 << (e.bits - 1)) - 1
-        yield Mutant("elements saturate one early", "the largest code is left out",
-                     coded(lambda o, r, t, s, w, z: (c & ~top) | min(c & top, e.max_code - 1) if (c := o(r, t, s, w, z)) & top <= e.max_code else c))  # fmt: skip
-        yield Mutant("subnormal codes are zero", "a quotient below the smallest normal is flushed",
-                     coded(lambda o, r, t, s, w, z: c if (c := o(r, t, s, w, z)) & top >> e.mantissa_bits << e.mantissa_bits else c & ~top))  # fmt: skip
+
+        def early(original: Any, *given: Any) -> int:
+            code = int(original(*given))
+            return code - 1 if code & top == e.max_code else code
+
+        def flushed(original: Any, *given: Any) -> int:
+            code = int(original(*given))
+            return code if (code & top) >> e.mantissa_bits else code & ~top
+
+        yield Mutant("elements saturate one early", "the largest code is left out", coded(early))
+        yield Mutant("subnormal codes are zero", "a quotient below the smallest normal is flushed", coded(flushed))
 
     def rounds_twice(original: Any, ratio: Any, t: Any, sign: int, word: int, zero: int) -> int:
         from qsim.reference.numbers import floor_log2, power, round_to_integer
@@ -248,29 +265,50 @@ def _packing(fmt: Format) -> Iterator[Mutant]:
         return replaced(WORDS, lambda original: lambda q, shape, fmt: original(change(q), shape, fmt))
 
     for name, why, word in word_mistakes(fmt):
-        yield Mutant(f"words: {name}", why,
-                     replaced(WORDS, lambda original, word=word: lambda q, shape, fmt: [word(v) for v in original(q, shape, fmt)]))  # fmt: skip
+        yield Mutant(
+            f"words: {name}",
+            why,
+            replaced(WORDS, lambda original, word=word: lambda q, shape, fmt: [word(v) for v in original(q, shape, fmt)]),
+        )
     block = max(fmt.block_size, 2)
 
     def codes(change: Callable[[list[int]], list[int]]) -> tuple[Hook, ...]:
         return packed(lambda q: changed(q, codes=change(q.codes)))
 
-    yield Mutant("words: elements reversed", "they are numbered from the other end",
-                 codes(lambda c: [v for i in range(0, len(c), block) for v in reversed(c[i : i + block])]))  # fmt: skip
-    yield Mutant("words: pairs of elements swapped", "even and odd elements are exchanged",
-                 codes(lambda c: [c[i ^ 1] if i ^ 1 < len(c) else v for i, v in enumerate(c)]))  # fmt: skip
+    yield Mutant(
+        "words: elements reversed",
+        "they are numbered from the other end",
+        codes(lambda c: [v for i in range(0, len(c), block) for v in reversed(c[i : i + block])]),
+    )
+    yield Mutant(
+        "words: pairs of elements swapped",
+        "even and odd elements are exchanged",
+        codes(lambda c: [c[i ^ 1] if i ^ 1 < len(c) else v for i, v in enumerate(c)]),
+    )
     yield Mutant("words: last element lost", "the loop ends one too early", codes(lambda c: [*c[:-1], 0]))
-    yield Mutant("words: sign bits lost", "the top bit of an element is not connected",
-                 codes(lambda c: [v & ((1 << (fmt.element.bits - 1)) - 1) for v in c]))  # fmt: skip
+    yield Mutant(
+        "words: sign bits lost",
+        "the top bit of an element is not connected",
+        codes(lambda c: [v & ((1 << (fmt.element.bits - 1)) - 1) for v in c]),
+    )
     for level, s in enumerate(fmt.block_scales):
         mask = (1 << s.bits) - 1
-        yield Mutant(f"words: scale{level} is 0", "it is not connected",
-                     packed(lambda q, level=level: _with_scale(q, level, lambda c: [0] * len(c))))  # fmt: skip
-        yield Mutant(f"words: scale{level} inverted", "its lowest bit is inverted",
-                     packed(lambda q, level=level, mask=mask: _with_scale(q, level, lambda c: [(v ^ 1) & mask for v in c])))  # fmt: skip
+        yield Mutant(
+            f"words: scale{level} is 0",
+            "it is not connected",
+            packed(lambda q, level=level: _with_scale(q, level, lambda c: [0] * len(c))),
+        )
+        yield Mutant(
+            f"words: scale{level} inverted",
+            "its lowest bit is inverted",
+            packed(lambda q, level=level, mask=mask: _with_scale(q, level, lambda c: [(v ^ 1) & mask for v in c])),
+        )
         if isinstance(s.group, int) and s.group < fmt.block_size:
-            yield Mutant(f"words: scale{level} reversed", "they are numbered from the other end",
-                         packed(lambda q, level=level: _with_scale(q, level, lambda c: c[::-1])))  # fmt: skip
+            yield Mutant(
+                f"words: scale{level} reversed",
+                "they are numbered from the other end",
+                packed(lambda q, level=level: _with_scale(q, level, lambda c: c[::-1])),
+            )
 
 
 def _with_scale(q: Encoded, level: int, change: Callable[[list[int]], list[int]]) -> Encoded:

@@ -45,7 +45,9 @@ def no_overflow(unit: Unit, acc: IntAccumulator) -> str:
     if lane and all(inside(reach[name], narrows[name].range) for name in sums):
         return "no register of the sum overflows, and exact additions may stand in any order"
     if lane and all(narrows[name].overflow in MODULAR and narrows[name].bits == acc.last.bits for name in sums):
-        return f"every register of the sum has {acc.last.bits} bits, and additions modulo 2^{acc.last.bits} may stand in any order"
+        return (
+            f"every register of the sum has {acc.last.bits} bits, and additions modulo 2^{acc.last.bits} may stand in any order"
+        )
     return ""
 
 
@@ -93,26 +95,50 @@ def _orders(unit: Unit, acc: IntAccumulator) -> Iterator[Mutant]:
                 fields["register"] = acc.last
             yield Mutant(f"sum: {order}", why, replaced(DOT, with_accumulator(**fields)), SUMS, proof)
     if acc.last.overflow != "wrap":
-        yield Mutant("sum: narrowed once", "only the last sum passes the register, the others are kept exactly",
-                     replaced(DOT, at_the_end), ("lane_sums", "corrected", *SUMS), proof)  # fmt: skip
+        yield Mutant(
+            "sum: narrowed once",
+            "only the last sum passes the register, the others are kept exactly",
+            replaced(DOT, at_the_end),
+            ("lane_sums", "corrected", *SUMS),
+            proof,
+        )
     if acc.lanes > 1:
-        yield Mutant("sum: one product an add", "products are added one by one, not as lane sums",
-                     replaced(DOT, with_accumulator(lanes=1)), ("lane_sums", *SUMS), proof)  # fmt: skip
+        yield Mutant(
+            "sum: one product an add",
+            "products are added one by one, not as lane sums",
+            replaced(DOT, with_accumulator(lanes=1)),
+            ("lane_sums", *SUMS),
+            proof,
+        )
     elif acc.order != "chunked" or (acc.chunk or 0) % 2 == 0:
         low, high = products_of(unit, acc)
         if acc.order == "tree" and inside((2 * low, 2 * high), acc.register.range):
             proof = "no pair of products overflows, and a tree adds pairs first"
-        yield Mutant("sum: two products an add", "pairs are summed before they pass the register",
-                     replaced(DOT, with_accumulator(lanes=2)), ("lane_sums", *SUMS), proof)  # fmt: skip
+        yield Mutant(
+            "sum: two products an add",
+            "pairs are summed before they pass the register",
+            replaced(DOT, with_accumulator(lanes=2)),
+            ("lane_sums", *SUMS),
+            proof,
+        )
     if acc.lane is not None:
         kept = inside(reach_of(unit)["lane"], acc.lane.range)
-        yield Mutant("lane: no register", "lane sums are not narrowed", replaced(DOT, with_accumulator(lane=None)),
-                     proof="no lane sum overflows" if kept else "")  # fmt: skip
+        yield Mutant(
+            "lane: no register",
+            "lane sums are not narrowed",
+            replaced(DOT, with_accumulator(lane=None)),
+            proof="no lane sum overflows" if kept else "",
+        )
     if acc.chunk is not None and unit.k > acc.lanes:
         for chunk in (acc.chunk - acc.lanes, acc.chunk + acc.lanes):
-            if chunk > 0 and -(-unit.k // chunk) != -(-unit.k // acc.chunk) or chunk < unit.k:
-                yield Mutant(f"chunk: {chunk} products", "the chunk counter is off by one",
-                             replaced(DOT, with_accumulator(chunk=chunk)), SUMS, proof)  # fmt: skip
+            if (chunk > 0 and -(-unit.k // chunk) != -(-unit.k // acc.chunk)) or chunk < unit.k:
+                yield Mutant(
+                    f"chunk: {chunk} products",
+                    "the chunk counter is off by one",
+                    replaced(DOT, with_accumulator(chunk=chunk)),
+                    SUMS,
+                    proof,
+                )
 
 
 def _never_refuses(acc: IntAccumulator) -> str:
@@ -129,14 +155,23 @@ def _places(unit: Unit, acc: IntAccumulator) -> Iterator[Mutant]:
     proof, constant = no_overflow(unit, acc), _constants_commute(acc)
     if "bias" in unit.parameters and acc.bias != "float" and acc.order != "tree":
         other = "last" if acc.bias == "first" else "first"
-        yield Mutant(f"bias: {other}", "the bias enters at the other end of the sum",
-                     replaced(DOT, with_accumulator(bias=other)), ("corrected", *SUMS), proof or constant)  # fmt: skip
+        yield Mutant(
+            f"bias: {other}",
+            "the bias enters at the other end of the sum",
+            replaced(DOT, with_accumulator(bias=other)),
+            ("corrected", *SUMS),
+            proof or constant,
+        )
     if {"a_zero_point", "w_zero_point"} & set(unit.parameters) and acc.product is None:
         for other in ("before", "after", "folded"):
             if other != acc.zero_points:
-                yield Mutant(f"zero points: {other}", "zero points are taken off at another stage",
-                             replaced(DOT, with_accumulator(zero_points=other)), ("products", "lane_sums", "corrected", *SUMS),
-                             proof or (constant if "before" not in (other, acc.zero_points) else ""))  # fmt: skip
+                yield Mutant(
+                    f"zero points: {other}",
+                    "zero points are taken off at another stage",
+                    replaced(DOT, with_accumulator(zero_points=other)),
+                    ("products", "lane_sums", "corrected", *SUMS),
+                    proof or (constant if "before" not in (other, acc.zero_points) else ""),
+                )
 
 
 def _arguments(unit: Unit) -> Iterator[Mutant]:
@@ -225,15 +260,28 @@ def _products(unit: Unit, acc: IntAccumulator) -> Iterator[Mutant]:
         return replaced("qsim.reference.int_dot:product", make)
 
     if bits > 2:
-        yield Mutant("product: top bit lost", "the product's wires are one too few", exact(lambda v: _signed(v, bits - 1)),
-                     proof=above if bits - 1 >= seen else "")  # fmt: skip
-        yield Mutant("product: lowest bit lost", "a truncated multiplier: its lowest column is left out", exact(lambda v: v & ~1),
-                     proof=below)  # fmt: skip
+        yield Mutant(
+            "product: top bit lost",
+            "the product's wires are one too few",
+            exact(lambda v: _signed(v, bits - 1)),
+            proof=above if bits - 1 >= seen else "",
+        )
+        yield Mutant(
+            "product: lowest bit lost",
+            "a truncated multiplier: its lowest column is left out",
+            exact(lambda v: v & ~1),
+            proof=below,
+        )
     if low < 0:
-        yield Mutant("product: sign not extended", "the adder fills with zeros", exact(lambda v: v % (1 << bits)),
-                     proof=above if bits >= seen else "")  # fmt: skip
-        yield Mutant("product: one's complement", "a negative product is inverted without adding 1",
-                     exact(lambda v: v - 1 if v < 0 else v))  # fmt: skip
+        yield Mutant(
+            "product: sign not extended",
+            "the adder fills with zeros",
+            exact(lambda v: v % (1 << bits)),
+            proof=above if bits >= seen else "",
+        )
+        yield Mutant(
+            "product: one's complement", "a negative product is inverted without adding 1", exact(lambda v: v - 1 if v < 0 else v)
+        )
     if acc.product is not None:
         yield from step_mutants("product", acc.product, (acc.product.shift.offset,) * 2, (low, high), _product_step)
 

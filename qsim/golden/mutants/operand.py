@@ -28,9 +28,27 @@ def operand_mutants(unit: Unit) -> Iterator[Mutant]:
         for name, why, word in word_mistakes(fmt):
             yield Mutant(f"{side}: {name}", why, (Hook(ROW, _of_words(side, fmt, word)),))
         for name, why, row in (*_lanes(unit, fmt), *_elements(fmt), *_scales(unit, fmt)):
-            never = name.startswith("lowest code") and operand_interval(unit, side)[0] > fmt.element.qmin
-            proof = "the encoder never writes the lowest code" if never else ""
+            proof = _never_written(unit, side, fmt, name)
             yield Mutant(f"{side}: {name}", why, (Hook(ROW, _of_row(side, row)),), proof=proof)
+
+
+def _never_written(unit: Unit, side: str, fmt: Format, name: str) -> str:
+    """Why no case can hold the codes that a mistake misreads."""
+    if name.startswith("lowest code") and operand_interval(unit, side)[0] > fmt.element.qmin:
+        return "the encoder never writes the lowest code"
+    if "NaN is" in name and unit.block is not None and unit.block.into != "float":
+        return "the unit refuses blocks and elements that are NaN"
+    if unit.kind != "chain" or not fmt.block_scales:
+        return ""
+    if name.startswith("NaN is"):
+        return "the encoder never writes a NaN element: it saturates, and a NaN makes the scale of its block NaN"
+    largest = 255 - fmt.element.emax if fmt.family == "ocp" else 254
+    if name.endswith("254 is NaN") and largest < 254:
+        return f"the encoder writes no scale above {largest}: float32 ends at 2^128"
+    level = name.removeprefix("scale").partition(":")[0]
+    if level.isdigit() and fmt.block_scales[int(level)].kind == "float" and name.endswith(("top bit lost", "sign ignored")):
+        return "the encoder writes no negative scale"
+    return ""
 
 
 def _of_words(side: str, fmt: Format, word: Callable[[int], int]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -72,8 +90,11 @@ def word_mistakes(fmt: Format) -> Iterator[tuple[str, str, Callable[[int], int]]
     if fmt.block_scales and fmt.layout.scales == "word":
         yield "rotated by one bit", "the fields of a word start one bit too high", lambda v: v >> 1 | (v & 1) << (bits - 1)
         front = sum(width * count for _, width, count in fmt.word_fields[:1])
-        yield ("fields exchanged", "the scales are read from the other end of the word",
-               lambda v: v >> (bits - front) | (v & ((1 << (bits - front)) - 1)) << front)  # fmt: skip
+        yield (
+            "fields exchanged",
+            "the scales are read from the other end of the word",
+            lambda v: v >> (bits - front) | (v & ((1 << (bits - front)) - 1)) << front,
+        )
 
 
 def _groups(value: int, bits: int, width: int, *, reverse: bool) -> int:
@@ -273,7 +294,7 @@ def _scales(unit: Unit, fmt: Format) -> Iterator[tuple[str, str, Change]]:
         if s.kind == "microexponent":
             continue
         top = (1 << s.bits) - 1
-        yield f"scale{level} ignored", "it is 1", _level(level, lambda c, one=_one(s): [one] * len(c))
+        yield f"scale{level} ignored", "it is 1", _level(level, lambda c, s=s: [_one(s)] * len(c))
         yield f"scale{level} one up", "its bias is one off", _level(level, lambda c, top=top: [min(v + 1, top) for v in c])
         yield (
             f"scale{level}: top bit lost",

@@ -75,26 +75,61 @@ def _any(register: Narrow) -> bool:
 
 
 MISTAKES = (
-    Mistake("one bit narrow", "the register has one bit less", _any, lambda v, f, r: narrow(v, f, _narrower(r)),
-            lambda r: _narrower(r).range),
+    Mistake(
+        "one bit narrow",
+        "the register has one bit less",
+        _any,
+        lambda v, f, r: narrow(v, f, _narrower(r)),
+        lambda r: _narrower(r).range,
+    ),
     Mistake("one bit wide", "the register has one bit more", _any, lambda v, f, r: narrow(v, f, _wider(r)), _in_range),
-    Mistake("wraps", "the carry out is dropped", lambda r: r.overflow != "wrap", _other(overflow="wrap"),
-            lambda r: changed(r, overflow="wrap").range if r.overflow != "saturate_symmetric" else r.range),
-    Mistake("saturates", "overflow is caught where the design wraps", lambda r: r.overflow not in SATURATES,
-            _other(overflow="saturate"), _in_range),
-    Mistake("saturates to symmetric ends", "the lowest code is left out", lambda r: r.signed and r.overflow != "saturate_symmetric",
-            _other(overflow="saturate_symmetric"), lambda r: (r.range[0] + 1, r.range[1])),
-    Mistake("saturates to the lowest code", "the lowest code is let in", lambda r: r.overflow == "saturate_symmetric",
-            _other(overflow="saturate"), _in_range),
-    Mistake("zero on overflow", "overflow clears the register", lambda r: r.overflow != "saturate_zero",
-            _other(overflow="saturate_zero"), _in_range),
+    Mistake(
+        "wraps",
+        "the carry out is dropped",
+        lambda r: r.overflow != "wrap",
+        _other(overflow="wrap"),
+        lambda r: changed(r, overflow="wrap").range if r.overflow != "saturate_symmetric" else r.range,
+    ),
+    Mistake(
+        "saturates",
+        "overflow is caught where the design wraps",
+        lambda r: r.overflow not in SATURATES,
+        _other(overflow="saturate"),
+        _in_range,
+    ),
+    Mistake(
+        "saturates to symmetric ends",
+        "the lowest code is left out",
+        lambda r: r.signed and r.overflow != "saturate_symmetric",
+        _other(overflow="saturate_symmetric"),
+        lambda r: (r.range[0] + 1, r.range[1]),
+    ),
+    Mistake(
+        "saturates to the lowest code",
+        "the lowest code is let in",
+        lambda r: r.overflow == "saturate_symmetric",
+        _other(overflow="saturate"),
+        _in_range,
+    ),
+    Mistake(
+        "zero on overflow",
+        "overflow clears the register",
+        lambda r: r.overflow != "saturate_zero",
+        _other(overflow="saturate_zero"),
+        _in_range,
+    ),
     Mistake("saturates to the wrong end", "the sign of the overflow is inverted", _saturates, _wrong_end, _in_range),
     Mistake("saturates upwards only", "underflow is not caught and wraps", _saturates, _upwards, _in_range),
     Mistake("saturates downwards only", "overflow is not caught and wraps", _saturates, _downwards, _in_range),
     Mistake("saturates one early", "the upper end is excluded", _saturates, _early, lambda r: (r.range[0], r.range[1] - 1)),
-    Mistake("unsigned compare", "the compare with the upper end is unsigned", lambda r: _saturates(r) and r.signed, _unsigned,
-            lambda r: (0, r.range[1])),
-)  # fmt: skip
+    Mistake(
+        "unsigned compare",
+        "the compare with the upper end is unsigned",
+        lambda r: _saturates(r) and r.signed,
+        _unsigned,
+        lambda r: (0, r.range[1]),
+    ),
+)
 
 
 def register_mutants(

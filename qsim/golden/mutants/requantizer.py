@@ -26,8 +26,8 @@ def requantizer_mutants(unit: Unit) -> Iterator[Mutant]:
     if q is None or unit.kind not in ("requantize", "dot", "matmul", "chain") or q.prep.kind == "thresholds":
         return
     acc = _acc(unit, q)
-    reach = _reach(unit, q, acc)
-    yield from register_mutants(_narrows(unit, q), reach, f"{ELEMENT}.enter", "requantizer.")
+    reach = requantizer_reach(unit, q)
+    yield from register_mutants(narrows_of(unit, q), reach, f"{ELEMENT}.enter", "requantizer.")
     yield from _steps(q, reach)
     yield from _float_product(q)
     yield from _arguments(unit, q, acc)
@@ -48,7 +48,8 @@ def _acc(unit: Unit, q: Requantizer) -> Interval:
     return own if found is None else (max(found[0], own[0]), min(found[1], own[1]))
 
 
-def _narrows(unit: Unit, q: Requantizer) -> dict[str, Narrow]:
+def narrows_of(unit: Unit, q: Requantizer) -> dict[str, Narrow]:
+    """The registers of the requantizer, the output's among them."""
     out = unit.out_format
     assert out is not None
     found = {f"before{i}": s.narrow for i, s in enumerate(q.before)} | {f"step{i}": s.narrow for i, s in enumerate(q.steps)}
@@ -57,12 +58,12 @@ def _narrows(unit: Unit, q: Requantizer) -> dict[str, Narrow]:
     return {name: register for name, register in found.items() if register is not None}
 
 
-def _reach(unit: Unit, q: Requantizer, acc: Interval) -> Reach:
+def requantizer_reach(unit: Unit, q: Requantizer) -> Reach:
     """What can enter each register: roundings and registers that saturate are monotone, so the ends give the ends.
 
     A register that wraps hands on anything it holds.
     """
-    out = unit.out_format
+    out, acc = unit.out_format, _acc(unit, q)
     assert out is not None
     output = q.output.resolved(out.element.bits, out.element.qmin < 0).range
     zero = _domain(unit, "out_zero_point")
@@ -116,9 +117,10 @@ def _domain(unit: Unit, port: str) -> Interval:
 
 def _steps(q: Requantizer, reach: Reach) -> Iterator[Mutant]:
     if q.prep.is_float:
-        for mutant in rounding_mutants("requantizer.step0", q.steps[0].rounding, lambda mode: _replace_step(q, "steps", 0, rounding=mode),
-                                       (1, 1), (-1, 1)):  # fmt: skip
-            yield mutant
+        mine = q.steps[0].rounding
+        yield from rounding_mutants(
+            "requantizer.step0", mine, lambda mode: _replace_step(q, "steps", 0, rounding=mode), (1, 1), (-1, 1)
+        )
         return
     shifts = q.shift
     if q.prep.kind == "significand":
@@ -139,13 +141,20 @@ def _steps(q: Requantizer, reach: Reach) -> Iterator[Mutant]:
         first, second = q.steps
         once = changed(second, shift=lambda s: first.shift(s) + second.shift(s))
         exact = changed(first, shift=changed(first.shift, offset=0), narrow=None)
-        yield Mutant("requantizer: rounds once", "both shifts are made in one step",
-                     replaced(REQUANTIZE, with_requantizer(steps=(exact, once))), ("requantizer.step0",))  # fmt: skip
+        yield Mutant(
+            "requantizer: rounds once",
+            "both shifts are made in one step",
+            replaced(REQUANTIZE, with_requantizer(steps=(exact, once))),
+            ("requantizer.step0",),
+        )
     for i, step in enumerate(q.before):
         if any(step.shift(s) for s in q.shift):
             none = changed(step, shift=changed(step.shift, offset=0, factor=0, low=None, high=None))
-            yield Mutant(f"requantizer.before{i}: no shift", "the shift to the left is left out",
-                         replaced(REQUANTIZE, with_requantizer(before=(*q.before[:i], none, *q.before[i + 1 :]))))  # fmt: skip
+            yield Mutant(
+                f"requantizer.before{i}: no shift",
+                "the shift to the left is left out",
+                replaced(REQUANTIZE, with_requantizer(before=(*q.before[:i], none, *q.before[i + 1 :]))),
+            )
 
 
 def _significand_shifts(q: Requantizer) -> Interval:
@@ -164,8 +173,11 @@ def _float_product(q: Requantizer) -> Iterator[Mutant]:
     if not q.prep.is_float:
         return
     other = {"f32": "f64", "f64": "f32"}[q.prep.kind]
-    yield Mutant(f"requantizer.product: {other}", "the product is made in another float type",
-                 replaced(REQUANTIZE, with_requantizer(prep=changed(q.prep, kind=other))))  # fmt: skip
+    yield Mutant(
+        f"requantizer.product: {other}",
+        "the product is made in another float type",
+        replaced(REQUANTIZE, with_requantizer(prep=changed(q.prep, kind=other))),
+    )
 
     def truncated(_: Callable[..., Any]) -> Callable[..., Any]:
         element = FLOAT32 if q.prep.kind == "f32" else FLOAT64
@@ -180,9 +192,12 @@ def _float_product(q: Requantizer) -> Iterator[Mutant]:
     place = "qsim.reference.requantize:_float_product"
     yield Mutant("requantizer.product: truncated", "the multiplier does not round", replaced(place, truncated))
     if q.clamp_first:
-        yield Mutant("requantizer: clamped after rounding", "the clamp stands after the conversion",
-                     replaced(REQUANTIZE, with_requantizer(clamp_first=False)),
-                     proof="" if q.zero_point != "after" or q.zero_add else "a clamp at integers and a rounding commute")  # fmt: skip
+        yield Mutant(
+            "requantizer: clamped after rounding",
+            "the clamp stands after the conversion",
+            replaced(REQUANTIZE, with_requantizer(clamp_first=False)),
+            proof="" if q.zero_point != "after" or q.zero_add else "a clamp at integers and rounding commute",
+        )
 
 
 def _arguments(unit: Unit, q: Requantizer, acc: Interval) -> Iterator[Mutant]:
@@ -199,14 +214,21 @@ def _arguments(unit: Unit, q: Requantizer, acc: Interval) -> Iterator[Mutant]:
 
     bits = signed_bits(acc)
     yield Mutant("requantizer: accumulator one bit short", "its top bit is not connected", of_acc(lambda v: _signed(v, bits - 1)))
-    yield Mutant("requantizer: accumulator unsigned", "its sign is not extended", of_acc(lambda v: v % (1 << bits)),
-                 proof=wraps_back(q, bits))  # fmt: skip
+    yield Mutant(
+        "requantizer: accumulator unsigned",
+        "its sign is not extended",
+        of_acc(lambda v: v % (1 << bits)),
+        proof=wraps_back(q, bits),
+    )
     if "multiplier" in q.prep.takes:
         width = signed_bits(q.multiplier)
         magnitude = max(map(abs, q.multiplier)).bit_length()
         if magnitude > 1:
-            yield Mutant("multiplier: top bit lost", "its wires are one too few",
-                         given("multiplier", lambda m: m & ((1 << (magnitude - 1)) - 1) if m >= 0 else m))  # fmt: skip
+            yield Mutant(
+                "multiplier: top bit lost",
+                "its wires are one too few",
+                given("multiplier", lambda m: m & ((1 << (magnitude - 1)) - 1) if m >= 0 else m),
+            )
             yield Mutant("multiplier: lowest bit lost", "it is one bit short", given("multiplier", lambda m: m & ~1))
         if magnitude > 16:
             yield Mutant(
@@ -279,10 +301,16 @@ def _product_wires(q: Requantizer, acc: Interval) -> Iterator[Mutant]:
             if bits < largest:
                 yield Mutant(f"requantizer.product: {what}", "its wires are too few", product(lambda v, b=bits: _signed(v, b)))
     yield Mutant("requantizer.product: lowest bit lost", "a truncated multiplier", product(lambda v: v & ~1))
-    yield Mutant("requantizer.product: low bits lost", "a truncated multiplier: its 8 lowest columns are left out",
-                 product(lambda v: v >> 8 << 8))  # fmt: skip
-    yield Mutant("requantizer.product: one's complement", "a negative product is inverted without adding 1",
-                 product(lambda v: v - 1 if v < 0 else v))  # fmt: skip
+    yield Mutant(
+        "requantizer.product: low bits lost",
+        "a truncated multiplier: its 8 lowest columns are left out",
+        product(lambda v: v >> 8 << 8),
+    )
+    yield Mutant(
+        "requantizer.product: one's complement",
+        "a negative product is inverted without adding 1",
+        product(lambda v: v - 1 if v < 0 else v),
+    )
 
 
 def _zero_point(unit: Unit, q: Requantizer) -> Iterator[Mutant]:
@@ -310,11 +338,19 @@ def _zero_point(unit: Unit, q: Requantizer) -> Iterator[Mutant]:
     yield Mutant("out_zero_point: one off", "it is one too large", zero(lambda z: z + 1))
     if out.element.qmin < 0:
         yield Mutant("out_zero_point: unsigned", "its sign is not extended", zero(lambda z: z % (1 << out.element.bits)))
-    yield Mutant("out_zero_point: after the clamp", "the clamp sees the value without its zero point",
-                 replaced(REQUANTIZE, after_the_clamp), ("requantizer.zero_add", "requantizer.clamped"))  # fmt: skip
+    yield Mutant(
+        "out_zero_point: after the clamp",
+        "the clamp sees the value without its zero point",
+        replaced(REQUANTIZE, after_the_clamp),
+        ("requantizer.zero_add", "requantizer.clamped"),
+    )
     other = "before" if q.zero_point == "after" else "after"
-    yield Mutant(f"out_zero_point: {other} the product", "it is added at another stage",
-                 replaced(REQUANTIZE, with_requantizer(zero_point=other)), ("requantizer.zero_add",))  # fmt: skip
+    yield Mutant(
+        f"out_zero_point: {other} the product",
+        "it is added at another stage",
+        replaced(REQUANTIZE, with_requantizer(zero_point=other)),
+        ("requantizer.zero_add",),
+    )
 
 
 def _clamp(unit: Unit) -> Iterator[Mutant]:

@@ -18,7 +18,7 @@ from qsim.golden.unit import Unit
 
 @dataclass(frozen=True)
 class Verdict:
-    """killed: by how many cases (1 where the run stopped at the first), case: the first of them, stage: where it differs first."""
+    """killed: by how many cases (1 where the run stopped at the first); case, stage: the first of them, where it differs."""
 
     mutant: Mutant
     killed: int
