@@ -118,11 +118,13 @@ def build(unit: Unit, name: str, wanted: Wanted) -> Suite:
         return write_suite(unit, name, cases=cases, seed=wanted.seed, count=wanted.count, bulk=wanted.bulk)
     from qsim.golden.operands import from_arrays, from_lines
 
+    if wanted.bulk:
+        raise ValueError("--bulk with --operands; allowed: one of them, the reference computes your operands")
     if wanted.operands == "-":
-        return user_suite(unit, name, from_lines(unit, sys.stdin), wanted.bulk)
+        return user_suite(unit, name, from_lines(unit, sys.stdin))
     from qsim.cli.files import read_arrays
 
-    return user_suite(unit, name, from_arrays(unit, read_arrays(Path(wanted.operands)), wanted.operands), wanted.bulk)
+    return user_suite(unit, name, from_arrays(unit, read_arrays(Path(wanted.operands)), wanted.operands))
 
 
 def lines_of(suite: Suite) -> list[str]:

@@ -168,7 +168,7 @@ def suite_paths(folder: Path | None = None) -> list[Path]:
     return [p for kind in KINDS for p in sorted(((folder or data_folder("golden")) / kind).glob("*.json"))]
 
 
-def user_suite(unit: Unit, name: str, drafts: Iterable[Draft], bulk: bool = False) -> Suite:
+def user_suite(unit: Unit, name: str, drafts: Iterable[Draft]) -> Suite:
     """A suite of the user's operands; GoldenError names the first case that the unit refuses."""
     found = []
     for i, draft in enumerate(drafts, 1):
@@ -176,4 +176,4 @@ def user_suite(unit: Unit, name: str, drafts: Iterable[Draft], bulk: bool = Fals
             found.append(Evaluated(draft.flags, draft.comment, evaluated(unit, draft.inputs)))
         except ValueError as error:
             raise GoldenError(f"case {i} ({draft.comment or 'no comment'}): {error}") from None
-    return suite_of(unit, name, found, 0, bulk)
+    return suite_of(unit, name, found)
