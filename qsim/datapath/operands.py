@@ -99,8 +99,8 @@ def check_format(q: QTensor, fmt: Format | None, datapath: Datapath, side: str) 
 def _from_qtensor(q: QTensor, fmt: Format | None, datapath: Datapath, side: str, zero_point: object, transposed: bool) -> Operand:
     check_format(q, fmt, datapath, side)
     if q.format.element.is_float or q.format.block_scales:
-        blocks = f" with scales per {q.format.block_size}" if q.format.block_scales else ""
-        raise ValueError(f"{side} is {q.format.name}{blocks}; allowed for {datapath.name}: an integer format without block scales")
+        given = q.format.name + (f" with scales per {q.format.block_size}" if q.format.block_scales else "")
+        raise ValueError(f"{side} is {given}; allowed for {datapath.name}: an integer format without block scales")
     check_axis(q, side, transposed)
     if np.any(np.asarray(zero_point)):
         raise ValueError(f"{side}: a QTensor carries its zero point; allowed: no {side[0]}_zero_point beside it")

@@ -100,7 +100,7 @@ def _pack(unit: Unit, inputs: Mapping[str, int]) -> Patterns:
     assert fmt is not None
     scales = [unit.port(f"scale{i}").split(inputs[f"scale{i}"]) for i in range(len(fmt.block_scales))]
     scales += [[0] for _ in fmt.scales[len(scales) :]]
-    q = Encoded(unit.port("codes").split(inputs["codes"]), tuple(scales))
+    q = Encoded(unit.port("codes").split(inputs["codes"]), tuple(scales), [0] if fmt.zero_point else None)
     return {"result": unit.port("result").join(to_words(q, (unit.k,), fmt))}
 
 
