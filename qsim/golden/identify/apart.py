@@ -51,6 +51,7 @@ def tell_apart(suite: Suite, best: Sequence[Candidate], port: str = "result", se
     cases, pool = part(cases, rows), [pool[i] for i in rows.tolist()]
     known: list[Candidate] = []
     outputs: list[Array] = []
+    taken = np.ones(len(pool), bool)
     for candidate in best:
         given = run(candidate.device, cases)
         if given is None or port not in given.values:
@@ -59,6 +60,9 @@ def tell_apart(suite: Suite, best: Sequence[Candidate], port: str = "result", se
         if data is not None:
             known.append(candidate)
             outputs.append(np.where(given.accepted[:, None], data, 0))
+            taken &= given.accepted
+    rows = np.flatnonzero(taken)  # what a design refuses says nothing about a device
+    pool, outputs = [pool[i] for i in rows.tolist()], [data[rows] for data in outputs]
     marks = _marks(outputs)
     chosen = _chosen(marks)
     final = [row.tobytes() for row in marks]

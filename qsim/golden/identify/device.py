@@ -82,6 +82,12 @@ def columns_of(device: Device, cases: Cases) -> tuple[dict[str, Bytes], Flags] |
     columns = dict(cases.columns)
     fit = np.ones(len(cases), bool)
     q = device.datapath.requantizer if device.datapath is not None else None
+    if (
+        q is not None
+        and device.kind == "chain"
+        and (q.prep.kind in ("one", "thresholds") or (q.prep.kind == "fixed" and not q.prep.shift))
+    ):
+        return None  # nothing says how its arguments follow from the scales
     if q is not None and device.kind != "chain":
         values = cases.arguments.of(q)
         if values is None:

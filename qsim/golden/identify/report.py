@@ -33,7 +33,8 @@ def _verdict(found: Identification) -> str:
     if not found.mismatches:
         return f"the suite's own datapath agrees, {n} of {n} cases"
     if found.agrees:
-        return f"{' = '.join((best.name, *best.same_as))}, {best.matches} of {n} cases"
+        others = f", or one of {len(found.best) - 1} others that give the same here" if len(found.best) > 1 else ""
+        return f"{' = '.join((best.name, *best.same_as))}{others}, {best.matches} of {n} cases"
     return f"no candidate agrees; the best one, {best.name}, in {best.matches} of {n} cases"
 
 
