@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from fractions import Fraction
 from typing import Any
 
 from qsim.golden.mutants.integer import losing_carry
@@ -217,6 +218,7 @@ def _of_unit(own: FloatAccumulator, make: Callable[..., tuple[Hook, ...]], unit:
         "result: sign of zero",
         "the sign of a zero sum is kept" if not own.signed_zero else "every zero is +0",
         make(signed_zero=not own.signed_zero),
+        proof=_never_underflows(unit),
     )
     other = "largest" if own.overflow == "inf" else "inf"
     yield Mutant(
@@ -237,16 +239,35 @@ def _of_unit(own: FloatAccumulator, make: Callable[..., tuple[Hook, ...]], unit:
         yield Mutant("operands: subnormals", "subnormal operands are kept", make(daz=False))
 
 
+def _largest_product(unit: Unit) -> Fraction | None:
+    """A bound of every product with its block scales; None where a scale is an exponent, and a product may be anything."""
+    found = Fraction(1)
+    for fmt in formats(unit):
+        if any(s.kind == "exponent" for s in fmt.block_scales):
+            return None
+        found *= fmt.element.largest
+        for s in fmt.block_scales:
+            found *= s.float_type.largest if s.kind == "float" else (1 << s.bits) - 1 if s.kind == "uint" else 1
+    return found
+
+
 def _never_overflows(unit: Unit, own: FloatAccumulator) -> str:
-    """Plain floats: where c is so large that a sum could overflow, every product lies below the last bit that is kept."""
-    if unit.float is None or own.fraction is None or own.alignment != "trunc" or own.c != "aligned":
+    """Where c is so large that a sum could overflow, every product lies below the last bit that is kept."""
+    if own.fraction is None or own.alignment != "trunc" or own.c != "aligned":
         return ""
     if own.fraction > own.out_fraction and own.out_rounding != "toward_zero":
         return ""
-    a, w = (fmt.element.largest for fmt in formats(unit))
-    if unit.k * a * w >= 1 << 126 - own.fraction:
+    largest = _largest_product(unit)
+    if largest is None or unit.k * largest >= 1 << 126 - own.fraction:
         return ""
     return f"products are below 2^{126 - own.fraction}: a c of 2^126 or more cuts them off whole, and c alone does not overflow"
+
+
+def _never_underflows(unit: Unit) -> str:
+    """A zero term of a block sum has no sign, so that -0 can come from a negative sum that underflows only."""
+    if unit.block is None or _largest_product(unit) is None:
+        return ""
+    return "without exponents as scales no sum of products underflows, and a zero term counts as +0"
 
 
 def _terms(unit: Unit, acc: BlockAccumulator) -> Iterator[Mutant]:
@@ -274,7 +295,7 @@ def _terms(unit: Unit, acc: BlockAccumulator) -> Iterator[Mutant]:
             )
     if acc.promote_every is not None:
         yield Mutant("promotion: never", "sums are not moved into float32", block_with(promote_every=None), STEPS)
-    elif terms > acc.nfma:
+    elif terms > acc.nfma and own.c == "aligned":
         every = acc.nfma * max(block if acc.terms == "products" else acc.sum_length(block), 1)
         yield Mutant("promotion: every step", "each step is added in float32", block_with(promote_every=every), STEPS)
 
@@ -296,8 +317,6 @@ def _step_of(what: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         def step(
             group: list[Any], c: int | None, unit: FloatAccumulator, taps: dict[str, list[int]], *, late: bool = False
         ) -> int:
-            from fractions import Fraction
-
             from qsim.reference.float_dot import exponent, rounded, sum_of_specials, value
             from qsim.reference.numbers import power, round_to_integer
 

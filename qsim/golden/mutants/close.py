@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 
-from qsim.golden.bits import float32
+from qsim.golden.bits import float32, value_of
 from qsim.golden.cases import evaluated, random
 from qsim.golden.cases.draft import Inputs, Words
 from qsim.golden.mutants.mutant import Mutant, built
@@ -17,7 +17,7 @@ from qsim.golden.mutants.run import Strength, judge, kills, strength
 from qsim.golden.ports import formats
 from qsim.golden.suite import Case, Suite
 from qsim.golden.unit import Port, Unit
-from qsim.reference.numbers import power
+from qsim.reference.numbers import HALF, power
 from qsim.spec import Format
 
 FLAG = "Mutant"
@@ -37,7 +37,7 @@ class Closed:
 
 
 def close(suite: Suite, *, seed: int = 0, effort: int = EFFORT, told: Callable[[str], None] = lambda text: None) -> Closed:
-    """Add cases until no mutant survives that is not proven equivalent, or the effort is spent."""
+    """Add cases until no mutant survives that is not proven equivalent, or the effort (candidates) is spent."""
     first = strength(suite)
     left = [v.mutant for v in first.of("survived")]
     cases, tried = list(suite.cases), 0
@@ -192,6 +192,9 @@ def _multiples(fmt: Format, count: int, bottom: int, spread: int, like: int, wor
     block = max(fmt.block_size, 1) if fmt.block_scales else count
     found: list[int] = []
     for start in range(0, count, block):
+        if fmt.family == "absmax" and like == 2:
+            found += _near_ties(fmt, min(block, count - start), words)
+            continue
         most = words.of([int(fmt.element.largest) or 1, 255, 1 << 12])
         lowest = power(bottom + words.between(0, spread))
         for _ in range(start, min(start + block, count)):
@@ -199,3 +202,11 @@ def _multiples(fmt: Format, count: int, bottom: int, spread: int, like: int, wor
             found.append(float32(magnitude * lowest) | words.bits(1) << 31)
         found[start + words.between(0, len(found) - start - 1)] = float32(most * lowest) | words.bits(1) << 31
     return found
+
+
+def _near_ties(fmt: Format, count: int, words: Words) -> list[int]:
+    """Values half way between two codes of a scale of 24 bits, as near as float32 comes."""
+    amax = (0x800000 + words.bits(23)) * power(words.between(-40, 0))
+    scale = value_of(float32(value_of(float32(amax)) / fmt.element.largest))
+    most = int(fmt.element.largest) - 1
+    return [float32(amax), *(float32((words.between(-most, most) + HALF) * scale) for _ in range(count - 1))]

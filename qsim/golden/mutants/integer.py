@@ -86,7 +86,10 @@ def _orders(unit: Unit, acc: IntAccumulator) -> Iterator[Mutant]:
 
         return dot
 
-    yield Mutant("sum: last product first", "the sequencer counts down", replaced(DOT, backwards), taps, proof)
+    groups = -(-unit.k // acc.lanes)
+    mirrored = acc.order == "tree" and groups & (groups - 1) == 0 and unit.k == groups * acc.lanes
+    mirror = "the mirror image of a full tree adds the same pairs" if mirrored else ""
+    yield Mutant("sum: last product first", "the sequencer counts down", replaced(DOT, backwards), taps, proof or mirror)
     orders = {"sequential": "one running sum instead of a tree or of chunks", "tree": "a tree instead of a running sum"}
     for order, why in orders.items():
         if order != acc.order and not (order == "tree" and acc.order == "chunked"):
