@@ -144,13 +144,13 @@ def int_accumulators(draw: Any, *, most_bits: int = 40) -> IntAccumulator:
     if order == "chunked":
         fields |= {"chunk": lanes * draw(st.integers(1, 4)), "spill": register() if draw(st.booleans()) else None}
     if draw(st.booleans()):
-        fields["lane"] = register(20)
+        fields["lane"] = register(draw(st.sampled_from([20, 20, 62])))
     fields["bias"] = draw(st.sampled_from(["last", "float"] if order == "tree" else BIASES))
     if fields["bias"] == "float" and fields["zero_points"] == "folded":
         fields["zero_points"] = "after"
     if fields["zero_points"] == "before" and draw(st.booleans()):
         kept = st.none() | st.integers(0, 6)
-        narrow = register(20) if draw(st.booleans()) else None
+        narrow = register(draw(st.sampled_from([20, 20, 62]))) if draw(st.booleans()) else None
         fields["product"] = Step(Amount(draw(st.integers(0, 12))), draw(st.sampled_from(STEP_ROUNDINGS)), narrow, draw(kept))
     last = register()
     return IntAccumulator(last.bits, last.overflow, **fields)

@@ -18,8 +18,11 @@ from qsim.datapath.presets import load_requantizer, preset_names
 from qsim.reference.int_dot import dot as reference_dot
 from qsim.reference.requantize import requantize as reference_requantize
 from qsim.spec import SpecError
+from qsim.spec.datapath import Datapath
 from qsim.spec.float_accumulator import FloatAccumulator
 from qsim.spec.int_accumulator import IntAccumulator
+from qsim.spec.load import parse_format
+from qsim.spec.table import format_table
 
 DATA = Path(__file__).resolve().parent / "data"
 INTEGER = [name for name, d in datapaths().items() if isinstance(d.accumulator, IntAccumulator)]
@@ -287,6 +290,9 @@ def integers(*shape: int) -> np.ndarray:
         (integers(2, 3), integers(3, 2), "int32_exact", {"a_zero_point": 0.5}, "a_zero_point is float64; allowed: integers"),
         (integers(2, 3), integers(3, 2), "int32_exact", {"w_zero_point": [1, 2, 3]}, r"w_zero_point has shape \(3,\); allowed: one number, or \(2,\)"),
         (integers(2, 3), integers(3, 2), "int8_saturate16", {"a_zero_point": 128}, "a_zero_point: int8 has no value 128; allowed: -128 to 127"),
+        (integers(2, 3), integers(3, 2), "int8_saturate16", {"bias": np.array([2**64 - 3, 0], np.uint64)}, "bias has no value 18446744073709551613"),
+        (integers(2, 3), integers(3, 2), "int32_wrap", {"a_zero_point": np.uint64(2**64 - 1)}, "a_zero_point has no value"),
+        (integers(2, 3), integers(3, 2), "tflite_conv", {"scale": 0.1, "clamp": (1, 2, 3)}, r"clamp=\(1, 2, 3\) .* allowed: two integers"),
         (integers(2, 3), integers(3, 2), "no_such", {}, "unknown datapath 'no_such'; allowed: int32_exact"),
         (np.full((1, 2), 2**31 - 1), np.full((2, 1), 2), "int32_exact", {}, r"4294967294"),
         (np.ones((2, 3)), integers(3, 2), "hopper/fp16", {}, "weight is int64; allowed for hopper/fp16: floats"),
@@ -315,13 +321,24 @@ def test_operands_must_run_along_k() -> None:
     ("change", "message"),
     [
         (("[accumulator]", "[accumulator]\nwidth = 3"), r"npu.toml: accumulator: unknown key 'width' = 3; allowed: bits"),
-        (("bits = 24", "bits = 99"), r"accumulator.bits = 99; allowed: 2 to 62"),
-        (('overflow = "saturate"', 'overflow = "clip"'), r"accumulator.overflow = 'clip'; allowed: saturate, wrap"),
+        (("bits = 24", "bits = 99"), r"npu.toml: accumulator: bits = 99; allowed: 2 to 62"),
+        (('overflow = "saturate"', 'overflow = "clip"'), r"npu.toml: accumulator: overflow = 'clip'; allowed: saturate, wrap"),
         (("chunk = 16", "chunk = 0"), "accumulator.chunk = 0; allowed: 1 to"),
         (('order = "chunked"', 'order = "random"'), "accumulator.order = 'random'; allowed: sequential, tree, chunked"),
         (('"int4"', '"mx9"'), "weight.format = 'mx9' has block scales; allowed with an integer accumulator: integer formats"),
-        (('"int4"', '"no_such"'), "unknown format 'no_such'"),
-        (('"tflite_single"', '"no_such"'), "unknown preset 'no_such'"),
+        (('"int4"', '"no_such"'), "npu.toml: weight.format: unknown format 'no_such'"),
+        (('"tflite_single"', '"no_such"'), "npu.toml: requantizer.preset: unknown preset 'no_such'"),
+        (('out_format = "int8"', 'out_format = "mx9"'), "npu.toml: out_format='mx9'; allowed: int2 to int32"),
+        (
+            ('out_format = "int8"', 'out_format = "int8"\nclamp = [-1000, 5]'),
+            r"npu.toml: clamp = \[-1000, 5\]; allowed: -128 <= low",
+        ),
+        (("k = 32", "k = -2"), r"npu.toml: ports.k = -2; allowed: 1 or more"),
+        (
+            ("chunk = 16", "chunk = 16\nproduct = { overflow = 'wrap' }"),
+            "npu.toml: accumulator: product.overflow without product.bits",
+        ),
+        (("chunk = 16", "chunk = 16\nlane_bits = 99"), "npu.toml: accumulator: lane_bits = 99; allowed: 2 to 62"),
         (('name = "my_npu"', 'nom = "my_npu"'), "unknown key 'nom'"),
         (("[accumulator]", "[accumulators]"), "unknown key 'accumulators'"),
     ],
@@ -331,6 +348,76 @@ def test_a_file_that_lies_is_refused(tmp_path: Path, change: tuple[str, str], me
     path.write_text(NPU.replace(*change, 1))
     with pytest.raises(SpecError, match=message):
         qsim.load_datapath(path)
+
+
+@pytest.mark.parametrize(
+    ("formats", "accumulator", "message"),
+    [
+        (("mx9", "mx9"), 'into = "integer"', "mx9 and mx9 with into = 'integer'; allowed: UINT block scales"),
+        (("mx9", "mxfp4"), 'into = "fixed"\nlsb = -20', "mx9 and mxfp4; allowed: blocks of the same size"),
+        (("mx9", "mx9"), 'into = "fixed"\nlsb = -20\nlength = 7', "accumulator.length = 7 with blocks of 16"),
+        (("int8", "int8"), 'into = "fixed"\nlsb = -20', "int8 and int8; allowed: blocks of the same size, or one operand"),
+    ],
+)
+def test_a_block_file_that_can_never_run_is_refused(
+    tmp_path: Path, formats: tuple[str, str], accumulator: str, message: str
+) -> None:
+    path = tmp_path / "block.toml"
+    sides = [f'[{side}]\nformat = "{name}"\n' for side, name in zip(("activation", "weight"), formats, strict=True)]
+    path.write_text("".join(sides) + f'[accumulator]\nkind = "block"\n{accumulator}\n')
+    with pytest.raises(SpecError, match=f"block.toml: .*{message}"):
+        qsim.load_datapath(path)
+
+
+def test_a_model_takes_zero_points_and_numpy_integers() -> None:
+    """int8 words with a zero point, and simulators' numbers: what `matmul` gives for the integers."""
+    found = qsim.Model("tflite_conv", k=2)(
+        activation=[np.int64(1), np.uint8(2)], weight=np.int64(0x0403), bias=np.int64(7), a_zero_point=-128, scale=0.01
+    )
+    a, w = np.array([[1, 2]]), np.array([[3], [4]])
+
+    assert found.value == qsim.matmul(a, w, "tflite_conv", bias=[7], a_zero_point=-128, scale=0.01)[0, 0]
+    for bad in ([1.7, 2], "12", [True, 1]):
+        with pytest.raises(TypeError, match="activation"):
+            qsim.Model("tflite_conv", k=2)(activation=bad, weight=[3, 4], scale=0.01)  # type: ignore[arg-type]
+
+
+def test_a_model_gives_outputs_of_any_width(tmp_path: Path) -> None:
+    path = tmp_path / "npu.toml"
+    path.write_text(NPU.replace('out_format = "int8"', 'out_format = "int12"').replace("k = 32", "k = 1"))
+    found = qsim.Model(path)(activation=[200], weight=[7], multiplier=1 << 30, shift=1)
+
+    assert (found.value, found.result, found.bits) == (-392, -392 & 0xFFF, 12)
+
+
+@pytest.mark.parametrize("places", ["after", "folded"])
+@pytest.mark.parametrize("bias", ["first", "last"])
+def test_safe_bits_hold_with_zero_points_after_the_sum(places: str, bias: str) -> None:
+    """Brute force over all activations of 3 bits: nothing overflows the width; of all widths one bit narrower something does."""
+    acc = IntAccumulator(bits=40, overflow="error", zero_points=places, bias=bias)
+    d = Datapath("x", acc)
+    w, b, zero = np.array([[3], [-2]]), np.array([5]), -3
+    bits = max(d.safe_bits(w, (-4, 3), a_zero_point=zero, bias=b).given_order)
+    grid = np.stack(np.meshgrid(np.arange(-4, 4), np.arange(-4, 4)), -1).reshape(-1, 2)
+
+    def overflows(width: int) -> bool:
+        narrow = replace(d, accumulator=replace(acc, bits=width))
+        try:
+            qsim.matmul(grid, w, narrow, a_zero_point=zero, bias=b)
+        except ValueError:
+            return True
+        return False
+
+    assert not overflows(bits)
+    assert overflows(bits - 1)
+
+
+def test_blocks_of_another_size_are_another_format() -> None:
+    table = format_table(qsim.load_format("mxfp4"))
+    odd = parse_format(table | {"name": "odd", "scale": [{"type": "E8M0", "group": 16}]})
+    x = np.ones((2, 32), np.float32)
+    with pytest.raises(ValueError, match="activation is odd with scales per 16; allowed for mxfp4_tcgen05: mxfp4"):
+        qsim.linear(qsim.encode(x, odd), qsim.encode(x, odd), "mxfp4_tcgen05")
 
 
 def test_a_users_requantizer_may_stand_in_the_file(tmp_path: Path) -> None:

@@ -11,9 +11,11 @@ from qsim.cli.common import print_json, print_table
 from qsim.cli.show_datapath import describe_datapath, is_datapath, print_datapath
 from qsim.cli.show_preset import describe_preset, is_preset, print_preset
 from qsim.golden.fields import exact, read_word
-from qsim.spec import CHOICES, Element, Format, Scale, load_format
+from qsim.spec import CHOICES, Element, Format, Scale, format_names, load_format
 from qsim.spec.options import DEFAULTS, allowed_values
 from qsim.spec.table import format_digest, format_table
+
+ELSE = ", a name of `qsim list presets` or `qsim list datapaths`, or the path of a .toml file"
 
 
 @click.command()
@@ -39,6 +41,10 @@ def command(format_: str, word: str | None, as_json: bool) -> None:
         facts = describe_datapath(format_)
         print_json(facts) if as_json else print_datapath(facts)
         return
+    if not format_.endswith(".toml") and format_ not in format_names():
+        known = is_preset(format_) or is_datapath(format_)
+        what = "a WORD is read with a format" if known else f"unknown name {format_!r}"
+        raise ValueError(f"{what}; allowed: {', '.join(format_names())}{'' if known else ELSE}")
     fmt = load_format(format_)
     if word is None:
         report = describe(fmt)

@@ -29,7 +29,7 @@ def is_datapath(name: str) -> bool:
 
     if name.endswith(".toml"):
         try:
-            return "accumulator" in read_table(Path(name))
+            return bool({"accumulator", "activation", "weight"} & set(read_table(Path(name))))
         except SpecError:
             return False
     return name in datapath_names()

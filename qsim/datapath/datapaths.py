@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from qsim.datapath.float_presets import float_accumulators, load_float_accumulator
 from qsim.datapath.presets import load_requantizer
@@ -18,6 +19,7 @@ from qsim.spec.load import load_format, parse_format, parse_layout, read_table
 from qsim.spec.requantizer import Requantizer
 from qsim.spec.requantizer_file import parse_requantizer
 
+T = TypeVar("T")
 DATAPATHS_FILE = Path(__file__).with_name("datapaths.toml")
 KEYS: dict[str, type] = {
     "name": str,
@@ -79,9 +81,9 @@ def parse_datapath(table: dict[str, Any], name: str, where: str, folder: Path | 
     if folder is None and bool(table.get("verified_by")) == bool(table.get("not_verified")):
         raise SpecError(f"{where}: exactly one of verified_by, not_verified must be a sentence")
     texts = {key: table[key] for key in ("title", "source", "verified_by", "not_verified") if key in table}
-    requantizer, out_format, clamp = _requantizer(table.get("requantizer"), f"{where}: requantizer", folder)
-    activation, weight = (_format(table.get(side), f"{where}: {side}", folder) for side in ("activation", "weight"))
     try:
+        requantizer, out_format, clamp = _requantizer(table.get("requantizer"), f"{where}: requantizer", folder)
+        activation, weight = (_format(table.get(side), f"{where}: {side}", folder) for side in ("activation", "weight"))
         return Datapath(
             name=name,
             accumulator=_accumulator(table["accumulator"], f"{where}: accumulator", folder),
@@ -144,9 +146,11 @@ def _accumulator(table: dict[str, Any], where: str, folder: Path | None) -> Accu
             raise SpecError(
                 f"{where}: keys {sorted(rest)} of kind float; allowed: preset, the name or path of a float accumulator"
             )
-        if isinstance(rest["preset"], dict):
-            return parse_float_accumulator(rest["preset"])
-        return load_float_accumulator(_path(_typed(rest["preset"], str, f"{where}.preset"), folder))
+        given = rest["preset"]
+        name = given if isinstance(given, dict) else _path(_typed(given, str, f"{where}.preset"), folder)
+        return _located(
+            lambda: parse_float_accumulator(name) if isinstance(name, dict) else load_float_accumulator(name), f"{where}.preset"
+        )
     raise SpecError(f"{where}.kind = {kind!r}; allowed: {', '.join(KINDS)}")
 
 
@@ -155,9 +159,9 @@ def _format(table: dict[str, Any] | None, where: str, folder: Path | None) -> Fo
         return None
     if set(table) != {"format"}:
         raise SpecError(f"{where}: keys {sorted(table)}; allowed: format, a catalogue name or the path of a .toml file")
-    if isinstance(table["format"], dict):
-        return parse_format(table["format"])
-    return load_format(_path(_typed(table["format"], str, f"{where}.format"), folder))
+    given = table["format"]
+    name = given if isinstance(given, dict) else _path(_typed(given, str, f"{where}.format"), folder)
+    return _located(lambda: parse_format(name) if isinstance(name, dict) else load_format(name), f"{where}.format")
 
 
 def _requantizer(
@@ -178,7 +182,7 @@ def _requantizer(
         preset = _typed(rest.pop("preset"), str, f"{where}.preset")
         if rest:
             raise SpecError(f"{where}: keys {sorted(rest)} beside preset; allowed: preset, out_format, clamp")
-        return load_requantizer(_path(preset, folder)), out_format, clamp
+        return _located(lambda: load_requantizer(_path(preset, folder)), f"{where}.preset"), out_format, clamp
     return (
         parse_requantizer({"source": "the datapath's file", "not_verified": "a user's"} | rest, "custom", where),
         out_format,
@@ -190,6 +194,14 @@ def _layout(table: dict[str, Any], fmt: Format | None) -> Any:
     if "layout" not in table:
         return None
     return parse_layout(table["layout"], len(fmt.block_scales) if fmt else 0)
+
+
+def _located(make: Callable[[], T], where: str) -> T:
+    """The result, or SpecError that begins with the place."""
+    try:
+        return make()
+    except SpecError as error:
+        raise SpecError(f"{where}: {error}") from None
 
 
 def _path(name: str, folder: Path | None) -> str:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from qsim.codec.input import as_float32
 from qsim.codec.qtensor import QTensor
 from qsim.datapath.datapaths import load_datapath
 from qsim.datapath.multiplier import effective_scale
-from qsim.datapath.operands import Operand, check_axis, check_format, integer_operand, shape_of
+from qsim.datapath.operands import Operand, check_axis, check_format, check_range, integer_operand, shape_of
 from qsim.spec.block_accumulator import BlockAccumulator
 from qsim.spec.datapath import Datapath
 from qsim.spec.float_accumulator import FloatAccumulator
@@ -69,7 +70,7 @@ def matmul(
 
     Args:
         a: (M, K) integers, or a QTensor of the activation's format (blocks along axis 1); for a float accumulator float32
-            values of its operand format, or a QTensor.
+            values of its operand format (float64 is first rounded to float32, rule R4), or a QTensor.
         w: (K, N), the same for the weight (blocks along axis 0).
         datapath: a name of `datapath_names()`, the path of a TOML file, or a Datapath.
         bias: (N,) integers in units of the accumulator. Floats for an accumulator with bias = "float", which stand for
@@ -187,6 +188,7 @@ def integer_bias(bias: ArrayLike, outputs: int) -> NDArray[np.int64]:
     values = np.asarray(bias)
     if values.dtype.kind not in "iu" or values.shape != (outputs,):
         raise ValueError(f"bias is {values.dtype} of shape {values.shape}; allowed: integers of shape ({outputs},)")
+    check_range(values, -(1 << 63), (1 << 63) - 1, "bias")
     return values.astype(np.int64)
 
 
@@ -303,7 +305,7 @@ def float_operand(x: object, datapath: Datapath, side: str, transposed: bool = T
             raise ValueError(f"{side} is {values.dtype}; allowed for {datapath.name}: floats, or a QTensor of a float format")
         if values.ndim != 2:
             raise ValueError(f"{side} has shape {values.shape}; allowed: {shape_of(side, transposed)}")
-    return np.asarray(values if side == "activation" or transposed else values.T, np.float32)
+    return as_float32(values if side == "activation" or transposed else values.T)
 
 
 def addend(bias: ArrayLike | None, shape: tuple[int, int]) -> NDArray[np.float32]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from operator import index
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,12 @@ from qsim.datapath.datapaths import load_datapath
 from qsim.datapath.matmul import Output
 from qsim.datapath.trace import trace
 from qsim.layout.arrays import empty_arrays, from_arrays
-from qsim.spec import Format, Geometry, SpecError, load_format
+from qsim.spec import Format, Geometry, SpecError
 from qsim.spec.block_accumulator import BlockAccumulator
 from qsim.spec.datapath import Datapath
 from qsim.spec.float_accumulator import FloatAccumulator
+from qsim.spec.int_accumulator import IntAccumulator
+from qsim.spec.requantizer import Narrow, output_type
 
 Words = int | Sequence[int]
 
@@ -112,7 +115,7 @@ class Model:
         if isinstance(d.accumulator, FloatAccumulator):
             return 32
         if d.requantizer is not None and d.out_format is not None:
-            return load_format(d.out_format).element.bits
+            return Narrow(*output_type(d.out_format)).bits
         if isinstance(d.accumulator, BlockAccumulator):
             return 32
         return d.accumulator.last.bits
@@ -146,14 +149,17 @@ class Model:
     def _split(self, words: Words, fmt: Format, side: str) -> list[int]:
         """Words one by one, each inside its width."""
         bits = fmt.word_bits
-        if isinstance(words, int):
+        if hasattr(words, "__index__"):
+            words = integer(words, side)
             if self.k is None:
                 raise ValueError(f"{side} is one integer; allowed: with k=, the number of its elements, or a list of words")
             n = -(-self.k // fmt.block_size)
             if not 0 <= words < 1 << n * bits:
                 raise ValueError(f"{side} = {words:#x}; allowed: {n} words of {bits} bits")
             return [words >> i * bits & ((1 << bits) - 1) for i in range(n)]
-        found = [int(word) for word in words]
+        if isinstance(words, str | bytes):
+            raise TypeError(f"{side} = {words!r}; allowed: an integer, or a list of integers")
+        found = [integer(word, f"{side}: word") for word in words]
         bad = next((word for word in found if not 0 <= word < 1 << bits), None)
         if bad is not None:
             raise ValueError(f"{side}: word {bad:#x}; allowed: {bits} bits, the word of {fmt.name} (rule P3)")
@@ -172,12 +178,20 @@ class Model:
             arrays[f"scale{i}"][:] = code
 
     def _plain(self, q: QTensor, fmt: Format) -> object:
-        """What `matmul` takes: the tensor itself, but an affine one as integers, so that its zero point is an argument."""
-        return q.integers if fmt.zero_point else replace(q, format=fmt)
+        """What `matmul` takes: integers, so that zero points are arguments, or the tensor itself for other accumulators."""
+        return q.integers if isinstance(self.datapath.accumulator, IntAccumulator) else replace(q, format=fmt)
 
     def _bias(self, bias: float | None) -> Any:
         if bias is None:
             return None
-        whole = isinstance(bias, int) and isinstance(self.datapath.accumulator, FloatAccumulator | BlockAccumulator) is False
-        as_float = not whole or getattr(self.datapath.accumulator, "bias", "") == "float"
-        return np.array([bias], np.float32 if as_float else np.int64)
+        acc = self.datapath.accumulator
+        if isinstance(acc, IntAccumulator) and acc.bias != "float":
+            return np.array([integer(bias, "bias")])
+        return np.array([bias], np.float32)
+
+
+def integer(value: object, what: str) -> int:
+    """A Python int of an integer of any kind; TypeError for everything else."""
+    if not hasattr(value, "__index__") or isinstance(value, bool):
+        raise TypeError(f"{what} = {value!r}; allowed: an integer")
+    return index(value)

@@ -56,6 +56,7 @@ def zeros(zero_point: object, side: str, outputs: int) -> NDArray[np.int64]:
     if not ok:
         allowed = "one number" if side == "activation" else f"one number, or ({outputs},): one an output channel"
         raise ValueError(f"{name} has shape {values.shape}; allowed: {allowed}")
+    check_range(values, -(1 << 63), (1 << 63) - 1, name)
     return values.astype(np.int64).reshape(-1) if values.size > 1 else values.astype(np.int64).reshape(())
 
 
@@ -92,8 +93,13 @@ def check_axis(q: QTensor, side: str, transposed: bool = False) -> None:
 
 def check_format(q: QTensor, fmt: Format | None, datapath: Datapath, side: str) -> None:
     """Refuse a tensor of another format than the datapath's."""
-    if fmt is not None and (q.format.element != fmt.element or len(q.format.scales) != len(fmt.scales)):
-        raise ValueError(f"{side} is {q.format.name}; allowed for {datapath.name}: {fmt.name}")
+    if fmt is None:
+        return
+    blocks = [[(s.type, s.group) for s in f.block_scales] for f in (q.format, fmt)]
+    if q.format.element != fmt.element or len(q.format.scales) != len(fmt.scales) or blocks[0] != blocks[1]:
+        alike = q.format.element == fmt.element and q.format.block_scales
+        given = q.format.name + (f" with scales per {q.format.block_size}" if alike else "")
+        raise ValueError(f"{side} is {given}; allowed for {datapath.name}: {fmt.name}")
 
 
 def _from_qtensor(q: QTensor, fmt: Format | None, datapath: Datapath, side: str, zero_point: object, transposed: bool) -> Operand:

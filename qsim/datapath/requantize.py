@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,8 @@ from qsim.codec.threads import pieces, run
 from qsim.datapath.multiplier import quantize, reduced, significand
 from qsim.datapath.presets import load_requantizer
 from qsim.datapath.program import Arguments, Program, amounts, float_product, lower, stages
-from qsim.spec.requantizer import LARGEST, Narrow, Requantizer
+from qsim.spec.error import SpecError
+from qsim.spec.requantizer import LARGEST, Narrow, Requantizer, output_type
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -304,15 +304,17 @@ def _check_clamp(q: Requantizer, clamp: tuple[int, int] | None, output: Narrow |
     if output is None:
         raise ValueError("clamp with out_format=None; allowed: an output format, as the clamp is in its codes (rule Q1)")
     low, high = output.range
+    if len(clamp) != 2 or not all(hasattr(end, "__index__") for end in clamp):
+        raise ValueError(f"clamp={clamp!r} for {q.name}; allowed: two integers (low, high) (rule Q1)")
     if not low <= clamp[0] <= clamp[1] <= high:
         raise ValueError(f"clamp={clamp} for {q.name}; allowed: {low} <= low <= high <= {high} (rule Q1)")
 
 
 def _format(q: Requantizer, out_format: str) -> tuple[int, bool]:
-    match = re.fullmatch(r"(u?)int([1-9]\d?)", out_format)
-    if not match or not 2 <= int(match[2]) <= 32:
-        raise ValueError(f"out_format={out_format!r} for {q.name}; allowed: int2 to int32, uint2 to uint32, or None")
-    return int(match[2]), not match[1]
+    try:
+        return output_type(out_format)
+    except SpecError as error:
+        raise ValueError(f"{q.name}: {error}, or None") from None
 
 
 def _output(q: Requantizer, out_format: str | None) -> Narrow | None:

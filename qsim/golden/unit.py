@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from qsim.spec import Format, SpecError, load_format
+from qsim.spec import Element, Format, Scale, SpecError
 from qsim.spec.block_accumulator import BlockAccumulator
 from qsim.spec.datapath import Datapath
 from qsim.spec.float_accumulator import FloatAccumulator
 from qsim.spec.int_accumulator import IntAccumulator
-from qsim.spec.requantizer import Interval
+from qsim.spec.requantizer import Interval, output_type
 
 KINDS = ("dot", "matmul", "requantize", "encode", "pack", "chain")
 ROLES = ("operand", "parameter", "tap", "result")
@@ -153,7 +153,10 @@ class Unit:
     def out_format(self) -> Format | None:
         """The format of a requantized result."""
         name = self.datapath.out_format if self.datapath else None
-        return load_format(name) if name is not None else None
+        if name is None:
+            return None
+        bits, signed = output_type(name)
+        return Format(name, Element("int" if signed else "uint", bits), (Scale("FP32", "tensor"),), zero_point=not signed)
 
 
 def signed_bits(values: Interval) -> int:

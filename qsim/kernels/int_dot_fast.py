@@ -118,7 +118,8 @@ def sum_int32(a, w, start, correction, bias, out, s, events, register, wraps, co
     low, high = np.int32(max(s.narrows[register, 1], LOWEST)), np.int32(min(s.narrows[register, 2], -LOWEST - 1))
     ends = (np.int32(LOWEST), np.int32(-LOWEST - 1))
     if s.narrows[LANE, 0] != NONE:
-        ends = (np.int32(s.narrows[LANE, 1]), np.int32(s.narrows[LANE, 2]))
+        # A wider register holds every lane sum of int32.
+        ends = (np.int32(max(s.narrows[LANE, 1], LOWEST)), np.int32(min(s.narrows[LANE, 2], -LOWEST - 1)))
     block = max(BLOCK // s.lanes, 1) * s.lanes
     part = np.zeros(((rows + 3) // 4 * 4, width), np.int32)
     factors = np.zeros((part.shape[0], min(block, K)), np.int32)

@@ -11,7 +11,7 @@ from qsim.spec.error import SpecError
 from qsim.spec.float_accumulator import FloatAccumulator
 from qsim.spec.format import Format, Layout
 from qsim.spec.int_accumulator import IntAccumulator
-from qsim.spec.requantizer import Interval, Requantizer
+from qsim.spec.requantizer import Interval, Narrow, Requantizer, output_type
 
 if TYPE_CHECKING:
     from qsim.spec.safe_bits import SafeBits
@@ -71,9 +71,40 @@ class Datapath:
             raise SpecError("requantizer with an accumulator that gives floats; allowed: with one that gives integers")
         if self.requantizer is None and (self.out_format is not None or self.clamp is not None):
             raise SpecError("out_format and clamp without a requantizer preset; allowed: [requantizer] preset = NAME")
+        self._check_blocks()
+        self._check_output()
         wants_float = isinstance(acc, IntAccumulator) and acc.bias == "float"
         if wants_float and (self.requantizer is None or self.requantizer.prep.kind != "f32"):
             raise SpecError("accumulator.bias = 'float' is added by a requantizer of kind f32; allowed: such a preset")
+
+    def _check_blocks(self) -> None:
+        """Block formats that the accumulator can sum together."""
+        acc, formats = self.accumulator, [fmt for fmt in (self.activation, self.weight) if fmt is not None]
+        if not isinstance(acc, BlockAccumulator):
+            return
+        names = " and ".join(fmt.name for fmt in formats)
+        sizes = {fmt.block_size for fmt in formats if fmt.block_scales}
+        if len(sizes) != 1:
+            raise SpecError(f"formats {names}; allowed: blocks of the same size, or one operand without block scales (rule A2)")
+        if acc.into == "integer" and any(s.kind in ("exponent", "float") for fmt in formats for s in fmt.block_scales):
+            raise SpecError(
+                f"formats {names} with into = 'integer'; allowed: UINT block scales or none, or into fixed or float (A2)"
+            )
+        acc.sum_length(max(sizes))
+        acc.promoted_terms(max(sizes))
+
+    def _check_output(self) -> None:
+        """Output format, clamp and ports."""
+        if not self.name:
+            raise SpecError("name = ''; allowed: a name")
+        if self.out_format is not None:
+            low, high = Narrow(*output_type(self.out_format)).range
+            if self.clamp is not None and not low <= self.clamp[0] <= self.clamp[1] <= high:
+                raise SpecError(f"clamp = {list(self.clamp)}; allowed: {low} <= low <= high <= {high}, {self.out_format}")
+        for key in ("k", "m", "n"):
+            value = self.ports.get(key, 1)
+            if type(value) is not int or value < 1:
+                raise SpecError(f"ports.{key} = {value!r}; allowed: 1 or more")
 
     @property
     def gives_integers(self) -> bool:
@@ -101,19 +132,25 @@ class Datapath:
         if isinstance(acc, IntAccumulator) and self.activation is not None and self.weight is not None:
             acc.lane_interval(self.operand_interval("activation"), self.operand_interval("weight"))
 
-    def safe_bits(self, w: Any, x_range: tuple[int, int], *, bias: Any = None) -> SafeBits:
+    def safe_bits(self, w: Any, x_range: tuple[int, int], *, a_zero_point: int = 0, bias: Any = None) -> SafeBits:
         """The smallest accumulator that no activation inside x_range overflows, one width an output channel (rule A4).
 
         Args:
-            w: (K, N) integer weights, an array or nested lists, zero points taken off.
-            x_range: lowest and highest activation, its zero point taken off.
+            w: (K, N) integer weights, an array or nested lists, zero points taken off (where they come off after the sum,
+                weights with zero points have no width that holds for all activations).
+            x_range: lowest and highest activation code.
+            a_zero_point: the activation's zero point, taken off before or after the sum as the accumulator does.
             bias: (N,) integers, or None.
 
         Returns:
-            Exact widths for any order of the products and for this accumulator's order.
+            Widths for any order of the products and for this accumulator's order; exact, but behind a product or lane register
+            that wraps or gives 0 only safe.
         """
-        from qsim.spec.safe_bits import safe_bits
+        from qsim.spec.safe_bits import safe_bits, with_zero_point
 
         if not isinstance(self.accumulator, IntAccumulator):
             raise SpecError(f"{self.name}: safe_bits is for integer accumulators (rule A4)")
-        return safe_bits(w, x_range, self.accumulator, bias=bias)
+        if a_zero_point and self.accumulator.zero_points != "before":
+            return with_zero_point(w, x_range, self.accumulator, a_zero_point, bias)
+        low, high = x_range
+        return safe_bits(w, (low - a_zero_point, high - a_zero_point), self.accumulator, bias=bias)

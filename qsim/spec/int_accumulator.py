@@ -69,7 +69,7 @@ class IntAccumulator:
         for key, allowed in (("order", ORDERS), ("bias", BIASES), ("zero_points", ZERO_POINT_PLACES)):
             if getattr(self, key) not in allowed:
                 raise SpecError(f"accumulator.{key} = {getattr(self, key)!r}; allowed: {', '.join(allowed)} (rule A1)")
-        object.__setattr__(self, "register", register("accumulator", self.bits, self.overflow))
+        object.__setattr__(self, "register", register("", self.bits, self.overflow))
         _integer("accumulator.lanes", self.lanes, 1, MAX_LANES)
         if self.order == "chunked":
             _integer("accumulator.chunk", self.chunk, 1, MAX_CHUNK)
@@ -139,10 +139,11 @@ class IntAccumulator:
 
 
 def register(name: str, bits: object, overflow: object, signed: bool = True) -> Narrow:
-    """A register that sums enter; SpecError with its name."""
-    _integer(f"{name}.bits", bits, 2, 62)
+    """A register that sums enter; SpecError with its keys."""
+    prefix = f"{name}_" if name else ""
+    _integer(f"{prefix}bits", bits, 2, 62)
     if overflow not in ADD_OVERFLOWS:
-        raise SpecError(f"{name}.overflow = {overflow!r}; allowed: {', '.join(ADD_OVERFLOWS)} (rule A1)")
+        raise SpecError(f"{prefix}overflow = {overflow!r}; allowed: {', '.join(ADD_OVERFLOWS)} (rule A1)")
     assert isinstance(bits, int)
     return Narrow(bits, signed, str(overflow))
 
@@ -155,6 +156,7 @@ def parse_int_accumulator(table: dict[str, Any], where: str) -> IntAccumulator:
     bits, overflow = table.get("bits", 32), table.get("overflow", "error")
     fields: dict[str, Any] = {key: table[key] for key in ("chunk", "order", "lanes", "bias", "zero_points") if key in table}
     try:
+        register("", bits, overflow)
         if "spill_bits" in table or "spill_overflow" in table:
             fields["spill"] = register("spill", table.get("spill_bits", bits), table.get("spill_overflow", overflow))
         if "lane_bits" in table:
@@ -176,6 +178,8 @@ def _product(table: object) -> Step:
         raise SpecError(f"product.shift = {shift!r}; allowed: 0 to 62")
     if rounding not in STEP_ROUNDINGS:
         raise SpecError(f"product.rounding = {rounding!r}; allowed: {', '.join(STEP_ROUNDINGS)}")
+    if "overflow" in table and "bits" not in table:
+        raise SpecError("product.overflow without product.bits; allowed: both, or neither (products are then exact)")
     narrow = register("product", table["bits"], table.get("overflow", "wrap")) if "bits" in table else None
     return Step(Amount(shift), rounding, narrow)
 

@@ -31,6 +31,14 @@ LARGEST = (1 << 63) - 8  # of any value: int64, with room for the addend of a sh
 Interval = tuple[int, int]
 
 
+def output_type(name: str) -> tuple[int, bool]:
+    """(bits, signed) of an output format, intN or uintN."""
+    match = re.fullmatch(r"(u?)int([1-9]\d?)", name)
+    if not match or not 2 <= int(match[2]) <= 32:
+        raise SpecError(f"out_format={name!r}; allowed: int2 to int32, uint2 to uint32")
+    return int(match[2]), not match[1]
+
+
 def _check(key: str, value: object, ok: bool, allowed: str) -> None:
     if not ok:
         raise SpecError(f"{key} = {value!r}; allowed: {allowed}")

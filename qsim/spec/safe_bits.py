@@ -6,7 +6,7 @@ Each activation is free in its range, so that the extremes of every sum are the 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Any
 
@@ -27,6 +27,9 @@ GOES_UP: dict[str, Callable[[int, int, int, int], bool]] = {
     "ceil": lambda floor, rest, unit, value: rest > 0,
     "to_odd": lambda floor, rest, unit, value: rest > 0 and floor % 2 == 0,
 }
+
+
+KEYS = ("any_order", "given_order", "spill")
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,24 @@ def safe_bits(w: Any, x_range: Interval, acc: IntAccumulator, *, bias: Any = Non
         tuple(bits(reached[1], acc.register) for reached in found),
         tuple(bits(reached[2], acc.last) for reached in found) if acc.order == "chunked" else (),
     )
+
+
+def with_zero_point(w: Any, x_range: Interval, acc: IntAccumulator, zero: int, bias: Any) -> SafeBits:
+    """Widths where raw codes are summed and -zero * sum(w) enters afterwards, or with the bias (zero_points after, folded).
+
+    What the registers hold is covered by sums with the bias alone, with the correction alone, and with both.
+    """
+    rows = w.tolist() if hasattr(w, "tolist") else w
+    corrections = [-zero * sum(column) for column in zip(*rows, strict=True)]
+    biases = [0] * len(corrections) if bias is None else [int(b) for b in bias]
+    both = [c + b for c, b in zip(corrections, biases, strict=True)]
+    last = replace(acc, bias="last")
+    if acc.zero_points == "folded":
+        return safe_bits(w, x_range, acc if acc.bias != "float" else last, bias=both)
+    found = [safe_bits(w, x_range, last, bias=addend) for addend in (corrections, both)]
+    if acc.bias == "first":
+        found.append(safe_bits(w, x_range, acc, bias=biases))
+    return SafeBits(*(tuple(map(max, zip(*(getattr(f, key) for f in found), strict=True))) for key in KEYS))
 
 
 def bits(values: Interval, register: Narrow) -> int:
