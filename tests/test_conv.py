@@ -273,7 +273,7 @@ IMAGE, KERNEL = np.zeros((1, 4, 4, 4), np.int8), np.zeros((6, 3, 3, 4), np.int8)
         ({"padding": -1}, "padding=-1; allowed"),
         ({"padding": "same_lower"}, "padding='same_lower'"),
         ({"layout": "HWC"}, "layout='HWC'; allowed: NHWC, NCHW"),
-        ({"a_zero_point": 200, "padding": 1}, "a_zero_point=200 with padding; allowed: -128 to 127"),
+        ({"a_zero_point": 200, "padding": 1}, "a_zero_point: int8 has no value 200; allowed: -128 to 127"),
         ({"a_zero_point": [0, 0]}, r"a_zero_point has shape \(2,\); allowed: one number"),
         ({"w_zero_point": [0, 0]}, r"w_zero_point has shape \(2,\); allowed: one number, or \(6,\)"),
         ({"scale": None}, "tflite_double got no multiplier"),
