@@ -66,10 +66,11 @@ def select(unit: Unit, drafts: Iterable[Draft], each: int = EACH) -> Selection:
     shown: dict[tuple[str, str], int] = {}
     kept: list[Evaluated] = []
     known: set[tuple[int, ...]] = set()
+    dropped: set[tuple[int, ...]] = set()
     refused = 0
     for draft in drafts:
         key = tuple(draft.inputs[port.name] for port in unit.inputs)
-        if key in known:
+        if key in known and not (draft.flags and key in dropped):
             continue
         known.add(key)
         try:
@@ -80,6 +81,7 @@ def select(unit: Unit, drafts: Iterable[Draft], each: int = EACH) -> Selection:
         seen = sorted(observe(unit, values))
         new = [found for found in seen if shown.get(found, 0) < each]
         if not draft.flags and not new:
+            dropped.add(key)
             continue
         for found in seen:
             shown[found] = shown.get(found, 0) + 1
@@ -95,6 +97,14 @@ def directed(unit: Unit, each: int = EACH) -> Selection:
 
 
 def _drafts(unit: Unit, each: int) -> Iterator[Draft]:
+    from qsim.golden.cases.closing import closing
+
+    yield from _of_kind(unit, each)
+    yield from closing(unit)
+
+
+def _of_kind(unit: Unit, each: int) -> Iterator[Draft]:
+    """Directed cases from the datapath or format itself."""
     from qsim.golden.cases import block, encoding, floats, integer, requantizer, tiles
 
     if unit.kind == "requantize":

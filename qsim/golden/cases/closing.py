@@ -12,7 +12,6 @@ from qsim.golden.unit import Unit
 from qsim.spec.load import data_folder
 
 FLAG = "Mutant"
-NOTE = "It tells apart a design with one mistake, which the comment names, that the cases before it let pass."
 
 
 @cache

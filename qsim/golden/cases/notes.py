@@ -35,6 +35,7 @@ NOTES = {
     "Aligned": "Terms lose bits when they are aligned; catches rounding where they are cut, and the other way round.",
     "Carry": "A rounding that carries into the next exponent; catches a lost carry.",
     "Random": "Drawn from the seed: uniform codes, with scales and parameters near those at rest in every second case.",
+    "Mutant": "Tells apart a design with one mistake, which the comment names, that the cases before it let pass.",
     "Exhaustive": "One of all possible inputs.",
     "User": "Operands that the user gave.",
 }

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from itertools import islice
 
 from qsim.golden.bits import float32, value_of
-from qsim.golden.cases import evaluated, random
+from qsim.golden.cases import NOTES, evaluated, random
+from qsim.golden.cases.closing import FLAG
 from qsim.golden.cases.draft import Inputs, Words
 from qsim.golden.mutants.mutant import Mutant, built
 from qsim.golden.mutants.run import Strength, judge, kills, strength
@@ -20,8 +21,6 @@ from qsim.golden.unit import Port, Unit
 from qsim.reference.numbers import HALF, power
 from qsim.spec import Format
 
-FLAG = "Mutant"
-NOTE = "it tells apart a design with one mistake that the cases before it let pass; the comment names the mistake"
 BATCH = 200  # candidates between two looks at every survivor
 EFFORT = 4000  # candidates a suite is given
 
@@ -49,7 +48,7 @@ def close(suite: Suite, *, seed: int = 0, effort: int = EFFORT, told: Callable[[
         tried += len(batch)
         left = _round(suite.unit, left, batch, cases)
         told(f"{tried} candidates, {len(cases) - len(suite.cases)} cases added, {len(left)} mutants survive")
-    notes = suite.notes | ({FLAG: NOTE} if len(cases) > len(suite.cases) else {})
+    notes = suite.notes | ({FLAG: NOTES[FLAG]} if len(cases) > len(suite.cases) else {})
     whole = replace(suite, cases=tuple(cases), notes=notes)
     return Closed(whole, _again(first, whole, len(suite.cases)), len(cases) - len(suite.cases), tried)
 
