@@ -20,7 +20,7 @@ from qsim.golden.columns import to_patterns
 from qsim.golden.identify import Identification, investigate
 from qsim.golden.identify.apart import FLAG, tell_apart
 from qsim.golden.identify.device import Device, fitted, run
-from qsim.golden.identify.options import applied, changes, same_fields
+from qsim.golden.identify.options import applied, changes, presets, same_fields
 from qsim.golden.identify.report import report_text
 from qsim.golden.identify.search import _sample
 from qsim.golden.identify.target import cases_of
@@ -30,7 +30,7 @@ from qsim.golden.suite import Case, Suite, parse_suite
 from qsim.golden.unit import Unit
 from qsim.golden.unit_kernels import evaluate_many
 from qsim.golden.verify import verify
-from qsim.golden.write_suite import datapath_unit, kind_of, suite_of, write_suite
+from qsim.golden.write_suite import datapath_unit, format_unit, kind_of, suite_of, write_suite
 
 pytestmark = pytest.mark.kernels
 
@@ -181,6 +181,32 @@ def test_names_the_option_of_a_simulated_device(name: str) -> None:
         if tried >= 8 and name not in ("int8_dot", "requantizer_double"):
             break
     assert tried >= 2
+
+
+@pytest.mark.parametrize(
+    ("own", "kind", "made_by"),
+    [
+        ("ampere/bf16", "dot", "hopper/bf16"),
+        ("ampere/bf16", "dot", "avx512_bf16/bf16"),
+        ("volta/fp16", "dot", "ampere/fp16"),
+        ("vsq4_int24", "dot", "vsq4_scale6"),
+        ("mx9", "encode", "quark"),
+        ("mxfp4", "encode", "modelopt"),
+        ("nvfp4", "encode", "torchao"),
+    ],
+)
+def test_names_the_datapath_or_convention(own: str, kind: str, made_by: str) -> None:
+    """Devices with another datapath of the catalogue, or another encoder's convention: the name is found, the suite's own is not."""
+    unit = format_unit(own, kind) if kind == "encode" else datapath_unit(load_datapath(own), kind)
+    suite = write_suite(unit, "own", count=20)
+    device = next(device for name, device in presets(base_of(suite)) if name == made_by)
+
+    found = investigate(outputs_of(device, suite), suite, pairs=0)
+
+    assert found.agrees
+    names = {n for c in found.best for n in (c.name, *c.same_as)}
+    assert made_by in names
+    assert not any(name.startswith("the suite's own") for name in names)
 
 
 def test_pairs_of_options() -> None:
