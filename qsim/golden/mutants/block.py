@@ -100,7 +100,7 @@ def _scales(unit: Unit, acc: BlockAccumulator) -> Iterator[Mutant]:
             yield Mutant(
                 f"exponents: one {'high' if by > 0 else 'low'}",
                 "the bias is subtracted once, or one off",
-                scaled(lambda s, e, b, by=by: (s, e + by, b)),
+                scaled(lambda s, e, b, by=by: (s, e + by, b)),  # type: ignore[misc]
             )
         yield Mutant("exponents: of the activation only", "the weight's exponent is not added", scaled_side(0))
         yield Mutant("exponents: of the weight only", "the activation's exponent is not added", scaled_side(1))
@@ -277,11 +277,10 @@ def _terms(unit: Unit, acc: BlockAccumulator) -> Iterator[Mutant]:
     block = max(f.block_size for f in formats(unit) if f.block_scales)
     terms = -(-unit.k // (1 if acc.terms == "products" else acc.sum_length(block)))
     for what, why in EXPONENTS.items() if own.fraction is not None else ():
-        if what != "without c" or (
-            own.c == "aligned" and own.order != "pairwise" and (terms > acc.nfma or "bias" in unit.parameters)
-        ):
-            if what not in ("of the first term", "smallest") or min(terms, acc.nfma) > 1 or own.c == "aligned":
-                yield Mutant(f"largest exponent: {what}", why, replaced(INNER + ":_step", _step_of(what)))
+        with_c = own.c == "aligned" and own.order != "pairwise" and (terms > acc.nfma or "bias" in unit.parameters)
+        several = min(terms, acc.nfma) > 1 or own.c == "aligned"
+        if (what != "without c" or with_c) and (what not in ("of the first term", "smallest") or several):
+            yield Mutant(f"largest exponent: {what}", why, replaced(INNER + ":_step", _step_of(what)))
     if terms > 1:
         for nfma in sorted({1, acc.nfma * 2, max(acc.nfma // 2, 1)} - {acc.nfma}):
             if min(nfma, terms) != min(acc.nfma, terms):

@@ -173,7 +173,7 @@ def _scales(fmt: Format) -> Iterator[Mutant]:
             )
         else:
             top = 254 if s.kind == "exponent" else s.float_type.max_code if s.kind == "float" else (1 << s.bits) - 1
-            yield Mutant(f"{name} one up", "it is one too large", chosen(level, lambda c, top=top: [min(v + 1, top) for v in c]))
+            yield Mutant(f"{name} one up", "it is one too large", chosen(level, lambda c, top=top: [min(v + 1, top) for v in c]))  # type: ignore[misc]
             yield Mutant(f"{name} one down", "it is one too small", chosen(level, lambda c: [max(v - 1, 0) for v in c]))
     if fmt.family == "microexponent":
         yield Mutant("shared exponent follows the carry", "rounding up to the next power of two bumps the exponent", _bumped(fmt))
@@ -268,7 +268,7 @@ def _packing(fmt: Format) -> Iterator[Mutant]:
         yield Mutant(
             f"words: {name}",
             why,
-            replaced(WORDS, lambda original, word=word: lambda q, shape, fmt: [word(v) for v in original(q, shape, fmt)]),
+            replaced(WORDS, lambda original, word=word: lambda q, shape, fmt: [word(v) for v in original(q, shape, fmt)]),  # type: ignore[misc]
         )
     block = max(fmt.block_size, 2)
 
@@ -296,18 +296,18 @@ def _packing(fmt: Format) -> Iterator[Mutant]:
         yield Mutant(
             f"words: scale{level} is 0",
             "it is not connected",
-            packed(lambda q, level=level: _with_scale(q, level, lambda c: [0] * len(c))),
+            packed(lambda q, level=level: _with_scale(q, level, lambda c: [0] * len(c))),  # type: ignore[misc]
         )
         yield Mutant(
             f"words: scale{level} inverted",
             "its lowest bit is inverted",
-            packed(lambda q, level=level, mask=mask: _with_scale(q, level, lambda c: [(v ^ 1) & mask for v in c])),
+            packed(lambda q, level=level, mask=mask: _with_scale(q, level, lambda c: [(v ^ 1) & mask for v in c])),  # type: ignore[misc]
         )
         if isinstance(s.group, int) and s.group < fmt.block_size:
             yield Mutant(
                 f"words: scale{level} reversed",
                 "they are numbered from the other end",
-                packed(lambda q, level=level: _with_scale(q, level, lambda c: c[::-1])),
+                packed(lambda q, level=level: _with_scale(q, level, lambda c: c[::-1])),  # type: ignore[misc]
             )
 
 

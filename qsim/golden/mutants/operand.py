@@ -294,12 +294,12 @@ def _scales(unit: Unit, fmt: Format) -> Iterator[tuple[str, str, Change]]:
         if s.kind == "microexponent":
             continue
         top = (1 << s.bits) - 1
-        yield f"scale{level} ignored", "it is 1", _level(level, lambda c, s=s: [_one(s)] * len(c))
-        yield f"scale{level} one up", "its bias is one off", _level(level, lambda c, top=top: [min(v + 1, top) for v in c])
+        yield f"scale{level} ignored", "it is 1", _level(level, lambda c, s=s: [_one(s)] * len(c))  # type: ignore[misc]
+        yield f"scale{level} one up", "its bias is one off", _level(level, lambda c, top=top: [min(v + 1, top) for v in c])  # type: ignore[misc]
         yield (
             f"scale{level}: top bit lost",
             "its top bit is not connected",
-            _level(level, lambda c, top=top: [v & top >> 1 for v in c]),
+            _level(level, lambda c, top=top: [v & top >> 1 for v in c]),  # type: ignore[misc]
         )
         if s.kind != "exponent":
             yield f"scale{level}: lowest bit lost", "its last bit is not connected", _level(level, lambda c: [v & ~1 for v in c])

@@ -165,10 +165,10 @@ def _entering(name: str, mistake: Mistake, register: Narrow, place: str) -> Call
 
     def of_requantizer(original: Callable[..., Any]) -> Callable[..., Any]:
         def enter(self: Any, into: str, narrow: Narrow | None) -> None:
-            if into != name:
-                return original(self, into, narrow)
-            self.value = self.floored = mistake.keeps(self.value, self.floored, register)
-            return None
+            if into == name:
+                self.value = self.floored = mistake.keeps(self.value, self.floored, register)
+            else:
+                original(self, into, narrow)
 
         return enter
 

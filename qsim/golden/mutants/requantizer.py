@@ -244,7 +244,7 @@ def _arguments(unit: Unit, q: Requantizer, acc: Interval) -> Iterator[Mutant]:
                 yield Mutant(f"shift: {bit} bits", "the shifter has too few stages", given("shift", _short(bit)))
     if "scale" in q.prep.takes:
         for factor, what in ((Fraction(2), "doubled"), (Fraction(1, 2), "halved")):
-            yield Mutant(f"scale: {what}", "its exponent's bias is one off", given("scale", lambda s, f=factor: s * f))
+            yield Mutant(f"scale: {what}", "its exponent's bias is one off", given("scale", lambda s, f=factor: s * f))  # type: ignore[misc]
         yield Mutant("scale: lowest bit lost", "its significand is one bit short", given("scale", _short_significand))
         yield Mutant("scale: bfloat16", "its significand has 8 bits", given("scale", lambda s: _truncated(s, 16)))
     yield from _product_wires(q, acc)
@@ -299,7 +299,7 @@ def _product_wires(q: Requantizer, acc: Interval) -> Iterator[Mutant]:
         largest = max(abs(a * m) for a in acc for m in q.multiplier).bit_length() + 1
         for bits, what in ((largest - 2, "two top bits lost"), (48, "48 bits")):
             if bits < largest:
-                yield Mutant(f"requantizer.product: {what}", "its wires are too few", product(lambda v, b=bits: _signed(v, b)))
+                yield Mutant(f"requantizer.product: {what}", "its wires are too few", product(lambda v, b=bits: _signed(v, b)))  # type: ignore[misc]
     yield Mutant("requantizer.product: lowest bit lost", "a truncated multiplier", product(lambda v: v & ~1))
     yield Mutant(
         "requantizer.product: low bits lost",
