@@ -514,3 +514,19 @@ def test_explore_refuses_a_format_that_the_convention_does_not_cover() -> None:
     result = CliRunner().invoke(main, ["explore", "--convention", "torchao", "--format", "mx9"])
     assert result.exit_code == 2
     assert "torchao" in result.output
+
+
+def test_own_datapath_is_written_to_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """qsim's own folder holds the catalogue alone; strength and exports take a suite by its path or by its name."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.toml").write_text(
+        'name = "mine"\nactivation.format = "int4"\nweight.format = "int4"\naccumulator = { bits = 8, overflow = "wrap" }\n'
+    )
+
+    assert ok("golden", "write", "mine.toml", "--k", "2").startswith(f"dot{os.sep}mine.json: ")
+    assert ok("golden", "coverage", "dot/int8_saturate16").startswith("event")
+    assert " cases" in ok("golden", "export", "dot/int8_saturate16", "--to", "npz", "vectors")
+    refused("golden", "export", "dot/nothing", "--to", "npz", "other", says="no suite 'dot/nothing'; allowed: ")
+    refused("golden", "mutants", "dot/mine.json", "--close", "c.json", "--only", "sum", says="--close with --only")
+    assert not (tmp_path / "other").exists()
+    assert not (tmp_path / "c.json").exists()

@@ -37,7 +37,9 @@ def command() -> None:
 
 @command.command()
 @click.argument("names", nargs=-1, metavar="[NAME_OR_TOML]...")
-@click.option("--out", metavar="FOLDER", help="Folder to write to, instead of the checked-in one; - for the cases on stdout.")
+@click.option(
+    "--out", metavar="FOLDER", help="Instead of the checked-in folder (of your own files: this one); - for the cases on stdout."
+)
 @click.option("--check-only", is_flag=True, help="Write nothing; exit 1 if a file would change.")
 @click.option("--kind", type=click.Choice(KINDS), help="Unit of a suite; of a datapath dot unless given.")
 @click.option("--cases", default="directed,random", show_default=True, help="Also: exhaustive, where the inputs are few.")
@@ -59,11 +61,14 @@ def write(names: tuple[str, ...], out: str | None, check_only: bool, **suite: An
     \b
     Example:
       qsim golden write
+      qsim golden write my_mac.toml --kind dot
       qsim golden write my_format.toml --out vectors
       qsim golden write tflite_conv --kind dot --seed 1 --count 1000 --out vectors
       qsim golden write my_mac.toml --kind dot --operands captured.npz --out vectors
       my_simulator | qsim golden write tflite_conv --operands - --out -
     """  # noqa: D301
+    if out is None and any(name.endswith(".toml") for name in names):
+        out = "."  # what belongs to qsim holds the catalogue alone
     if suite["kind"] or any(is_suite(name, None) for name in names):
         write_suites(names, Wanted(**suite, out=out, check_only=check_only))
         return
@@ -128,7 +133,7 @@ def _save(path: Path, text: str) -> None:
 def check(names: tuple[str, ...], folder: Path | None, as_json: bool) -> None:
     """Check that the kernels and the reference of this qsim reproduce the vectors, bit for bit.
 
-    This tests qsim itself. For the outputs of a device or of RTL use `qsim verify` (a later command).
+    This tests qsim itself. For the outputs of a device or of RTL use `qsim verify`.
 
     \b
     Example:

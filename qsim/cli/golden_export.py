@@ -7,18 +7,19 @@ from pathlib import Path
 import click
 
 from qsim.cli.common import refuse_overwrite, written
+from qsim.cli.verify import find_suite
 
 TO = ("readmemh", "readmemb", "sv", "c", "npz", "jsonl")
 
 
 @click.command()
-@click.argument("suite", type=click.Path(path_type=Path))
+@click.argument("suite")
 @click.option("--to", type=click.Choice(TO), required=True, help="What to write.")
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--case", type=click.IntRange(1), metavar="ID", help="This case alone, as for a bench to look at waves.")
 @click.option("--ports", metavar="TOML", help="Datapath file whose [ports] table is the design's, instead of the suite's own.")
-def export(suite: Path, to: str, folder: Path, case: int | None, ports: str | None) -> None:
-    """Write the vectors of SUITE into FOLDER, which is new, empty, or an earlier export.
+def export(suite: str, to: str, folder: Path, case: int | None, ports: str | None) -> None:
+    """Write the vectors of SUITE (a file, or the name of a checked-in one) into FOLDER: new, empty, or an earlier export.
 
     \b
     readmemh, readmemb  a memory image a port, and tb.sv, a self-checking testbench of the [ports] table's design
@@ -28,18 +29,17 @@ def export(suite: Path, to: str, folder: Path, case: int | None, ports: str | No
 
     \b
     Example:
-      qsim golden export golden/suites/mx9.dot.json --to readmemh vectors
-      qsim golden export my_mac.dot.json --to sv wave --case 17
+      qsim golden export dot/mx9_bdr --to readmemh vectors
+      qsim golden export dot/my_mac.json --to sv wave --case 17
       iverilog -g2012 -s tb -o tb.vvp vectors/tb.sv my_mac.sv && vvp -n tb.vvp +vectors=vectors +out=given
     """  # noqa: D301
     from qsim.datapath.datapaths import load_datapath
     from qsim.golden.export import export as write
-    from qsim.golden.suite import read_suite
 
     table = load_datapath(ports).ports if ports else None
     if table is not None and not table:
         raise ValueError(f"{ports}: no [ports] table; allowed: a datapath file with one")
-    found = write(read_suite(suite), to, folder, case=case, ports=table)
+    found = write(find_suite(suite), to, folder, case=case, ports=table)
     bench = found["bench"]
     click.echo(
         f"{folder}: {found['cases']} cases, {len(found['files'])} files"
@@ -57,7 +57,7 @@ def import_(folder: Path, out: Path) -> None:
 
     \b
     Example:
-      qsim golden import vectors --out my_mac.dot.json
+      qsim golden import vectors --out my_mac.json
     """  # noqa: D301
     from qsim.golden.export import import_suite
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from qsim.cli.common import print_json, print_table, written
+from qsim.cli.verify import find_suite
 
 if TYPE_CHECKING:
     from qsim.golden.mutants import Strength
@@ -15,13 +16,13 @@ if TYPE_CHECKING:
 
 
 def suites_of(name: str) -> list[Suite]:
-    """The suite of a file, or the checked-in ones of a datapath or format."""
+    """The suite of a file, the checked-in one of KIND/NAME, or the checked-in ones of a datapath."""
     from qsim.cli.golden_suite import named_suites
-    from qsim.golden.suite import read_suite
+    from qsim.golden.unit import KINDS
     from qsim.golden.write_suite import suite_paths
 
-    if name.endswith(".json"):
-        return [read_suite(Path(name))]
+    if name.endswith(".json") or name.partition("/")[0] in KINDS:
+        return [find_suite(name)]
     return named_suites(name, suite_paths(None), None)
 
 
@@ -33,8 +34,8 @@ def suites_of(name: str) -> list[Suite]:
 @click.option(
     "--close", "target", type=click.Path(path_type=Path), help="Search cases that kill the survivors; write suite and cases here."
 )
-@click.option("--seed", default=0, help="Seed of the search.")
-@click.option("--effort", default=4000, help="Candidates of the search.")
+@click.option("--seed", default=0, show_default=True, help="Seed of the search.")
+@click.option("--effort", default=4000, show_default=True, help="Candidates of the search.")
 @click.option("--survivors", is_flag=True, help="Show survivors and equivalent mutants only.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document instead of a table.")
 def mutants(
@@ -42,7 +43,9 @@ def mutants(
 ) -> None:
     """Run designs with one mistake each over a suite's inputs: which of them do the suite's outputs tell apart?
 
-    SUITE is a file, or a datapath of the catalogue. The score is killed / not proven equivalent. Exit 1 where a mutant survives.
+    SUITE is a file, a checked-in suite (dot/mx9_bdr), or a datapath.
+
+    The score is killed / not proven equivalent. Exit 1 where a mutant survives.
 
     \b
     Example:
@@ -55,6 +58,8 @@ def mutants(
     suites = suites_of(suite)
     if target is not None and len(suites) > 1:
         raise ValueError(f"--close with {len(suites)} suites of {suite}; allowed: the path of one")
+    if target is not None and (only or ports or every):
+        raise ValueError("--close with --only, --ports or --all; allowed: alone, it looks at all mutants and ports")
     for read in suites:
         names = [name for name in ports.split(",") if name]
         for name in names:
@@ -111,7 +116,7 @@ def _show(suite: Suite, found: Strength, survivors: bool) -> None:
 def coverage(suite: str, missing: bool, as_json: bool) -> None:
     """What the cases of a suite exercise: codes, lanes, shifts, ties, carries, edges and overflows of every register.
 
-    SUITE is a file, or a datapath of the catalogue. Events that the unit provably cannot show are not listed.
+    SUITE is a file, a checked-in suite (dot/mx9_bdr), or a datapath. Events that the unit provably cannot show are not listed.
 
     \b
     Example:
