@@ -189,7 +189,7 @@ def test_show_refuses_a_word_wider_than_its_bits():
 
 def test_show_refuses_unknown_formats(tmp_path: Path):
     (tmp_path / "bad.toml").write_text(BAD_SPEC)
-    refused("show", "mx7", says="unknown format 'mx7'")
+    refused("show", "mx7", says="unknown name 'mx7'")
     refused("show", tmp_path / "none.toml", says="none.toml: no such file")
     refused("show", tmp_path / "bad.toml", says="element.bits = 99; allowed: 2 to 16")
 
