@@ -132,6 +132,8 @@ def _prepared(unit: Unit, scales: list[Fraction], out_scale: Fraction) -> Patter
     assert unit.datapath is not None
     q = unit.datapath.requantizer
     assert q is not None
+    if out_scale <= 0:
+        raise ValueError(f"out_scale {out_scale}; allowed: positive (rule Q4)")
     product = prod(scales, start=Fraction(1))
     if unit.block is not None:
         product *= power(final_exponent(*formats(unit), unit.block))
@@ -161,6 +163,8 @@ def _requantized(unit: Unit, acc: int, inputs: Mapping[str, int]) -> tuple[Patte
     clamp = d.clamp
     if "clamp_low" in inputs:
         clamp = (unit.port("clamp_low").split(inputs["clamp_low"])[0], unit.port("clamp_high").split(inputs["clamp_high"])[0])
+        if clamp[0] > clamp[1]:
+            raise ValueError(f"clamp {clamp}; allowed: low <= high (rule Q1)")
     taps: RequantizerTaps = {}
     values, _ = requantize(
         [acc],
