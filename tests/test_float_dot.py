@@ -452,7 +452,7 @@ def test_dot_equals_reference(problem: tuple[Any, ...]) -> None:
 
 
 @pytest.mark.kernels
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=100)
 @given(problem=problems())
 def test_every_register_on_the_way_is_the_reference_s(problem: tuple[Any, ...]) -> None:
     """Exponents, aligned terms, partial sums and promotions are those of the reference, and end in the result of `dot`."""

@@ -32,8 +32,6 @@ from qsim.golden.unit_kernels import evaluate_many
 from qsim.golden.verify import verify
 from qsim.golden.write_suite import datapath_unit, format_unit, kind_of, suite_of, write_suite
 
-pytestmark = pytest.mark.kernels
-
 TESTS = Path(__file__).parent
 DOCS = TESTS.parent / "docs"
 EVERY = 8  # one accumulator in so many of the bias probe

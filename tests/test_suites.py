@@ -82,7 +82,6 @@ def test_reference_reproduces_every_case(kind: str, name: str):
     assert check_suite(checked_in(kind, name), "reference") == []
 
 
-@pytest.mark.kernels
 @pytest.mark.parametrize(("kind", "name"), NAMES)
 def test_kernels_reproduce_every_case(kind: str, name: str):
     assert check_suite(checked_in(kind, name), "kernels") == []
@@ -367,7 +366,6 @@ UNITS = {
 }  # fmt: skip
 
 
-@pytest.mark.kernels
 @pytest.mark.parametrize("unit", UNITS)
 @settings(max_examples=4)
 @given(seed=st.integers(0, (1 << 64) - 1), count=st.integers(1, 20))
