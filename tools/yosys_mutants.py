@@ -1,6 +1,7 @@
 """How strong the directed cases are, measured by Yosys mutants of the RTL designs; no case was ever written from one.
 
     python tools/yosys_mutants.py                 measures every design of tests/rtl and writes docs/rtl-mutants.md
+    python tools/yosys_mutants.py FOLDER          the same; keeps DESIGN.json in FOLDER, and takes those that are there as measured
     python tools/yosys_mutants.py DESIGN FILE     measures one design into a JSON file, in this process
 
 Each design goes through `read_verilog; hierarchy; proc; flatten; opt` and `mutate -list`; all its mutants are put into one
@@ -16,7 +17,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, astuple, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ MUTANTS, SEED = 200, 1  # of `mutate -list`
 RANDOM = 10  # random cases beside the directed ones, as many as a checked-in suite has
 BITS = 16  # of the control input
 FIRST = 10  # cases, simulated alone before all of them: they kill most mutants
-SECONDS = 10  # of one SAT problem
+SECONDS = 60  # of one SAT problem
 TIMEOUT = 120  # seconds of one simulation
 SIGNALS = ("clock", "reset", "in_valid", "in_ready", "out_valid", "out_ready")
 #: What a module's inputs are within, where the unit's domain is smaller than the ports (rule Q5).
@@ -192,19 +193,23 @@ def equivalence(yosys: Yosys, design: rtl_bugs.Design, command: str) -> str:
     """
     top = design.datapath.ports["module"]
     clocked = "clock" in design.datapath.ports
+    result = "undecided"
     yosys("design -push-copy", f"copy {top} gate")
     yosys(bare(command).replace(f"-module {top}", "-module gate"))
     if clocked:
-        yosys("expose -evert-dff")
-    yosys(f"miter -equiv -flatten {top} gate miter", f"delete {top} gate", "hierarchy -top miter")
-    if design.name in LEGAL:
-        constrain(yosys, LEGAL[design.name])
-    yosys("opt -full", "opt_merge -share_all", "opt -full", "wreduce", "opt -full")
-    text = yosys(f"sat -timeout {SECONDS} -prove trigger 0")
+        yosys("dffunmap", "expose -evert-dff")
+    if sorted(map(astuple, ports(yosys, top))) == sorted(map(astuple, ports(yosys, "gate"))):
+        yosys(f"miter -equiv -flatten {top} gate miter", f"delete {top} gate", "hierarchy -top miter")
+        if design.name in LEGAL:
+            constrain(yosys, LEGAL[design.name])
+        yosys("opt -full", "opt_merge -share_all", "opt -full", "wreduce", "opt -full")
+        text = yosys(f"sat -timeout {SECONDS} -prove trigger 0")
+        if "no model found: SUCCESS" in text:
+            result = "equivalent"
+        elif "model found: FAIL" in text and not clocked:
+            result = "differs"
     yosys("design -pop")
-    if "no model found: SUCCESS" in text:
-        return "equivalent"
-    return "differs" if "model found: FAIL" in text and not clocked else "undecided"
+    return result
 
 
 def constrain(yosys: Yosys, condition: str) -> None:
@@ -310,15 +315,17 @@ def page(results: list[dict[str, Any]]) -> str:
 
 def main(arguments: list[str]) -> None:
     """Measure one design in this process, or all of them, each in a process of its own: Yosys numbers its names as it goes."""
-    os.chdir(ROOT)
-    if arguments:
-        name, path = arguments
-        Path(path).write_text(json.dumps(measure(name)))
+    folder = Path(arguments[0]).resolve() if len(arguments) == 1 else None
+    if len(arguments) == 2:
+        name, path = arguments[0], Path(arguments[1]).resolve()
+        os.chdir(ROOT)
+        path.write_text(json.dumps(measure(name)))
         return
-    with tempfile.TemporaryDirectory(prefix="qsim-") as folder:
-        paths = {name: Path(folder) / f"{name}.json" for name in rtl_bugs.names()}
+    with tempfile.TemporaryDirectory(prefix="qsim-") as scratch:
+        paths = {name: (folder or Path(scratch)) / f"{name}.json" for name in rtl_bugs.names()}
         for name, path in paths.items():
-            subprocess.run([sys.executable, __file__, name, str(path)], check=True, stdout=subprocess.DEVNULL)
+            if not path.exists():
+                subprocess.run([sys.executable, __file__, name, str(path)], check=True, stdout=subprocess.DEVNULL)
         PAGE.write_text(page([json.loads(path.read_text()) for path in paths.values()]))
 
 
