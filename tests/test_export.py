@@ -533,7 +533,7 @@ def _output(simulator: str, sources: list[Path], folder: Path) -> str:
     return result.stdout
 
 
-@pytest.mark.skipif(shutil.which("gcc") is None, reason="no C compiler")
+@pytest.mark.skipif(shutil.which("gcc") is None and not CI, reason="no C compiler (in CI this fails)")
 def test_the_header_compiles_and_holds_the_patterns(tmp_path: Path) -> None:
     suite = masked(suite_of(Unit("dot", datapath(MX9), k=32), 5))
     export(suite, "c", tmp_path / "v")

@@ -29,7 +29,8 @@ from qsim.golden.unit_kernels import evaluate_bytes, evaluate_many
 from qsim.golden.unit_reference import evaluate
 from qsim.golden.vectors import GoldenError
 from qsim.golden.write_suite import CHECKED_IN, datapath_unit, format_unit, suite_path, suite_paths, write_suite
-from qsim.spec import Geometry, load_format
+from qsim.reference import round_to_float
+from qsim.spec import FLOAT32, Geometry, load_format
 
 NAMES = [(kind, name) for kind, names in CHECKED_IN.items() for name in names]
 #: Written again in a test; the others take seconds each, and the reference checks their cases.
@@ -221,8 +222,30 @@ BLOCK_FLAGS = {
     "NaN": lambda s, c: c.values["result"] & 0x7FFFFFFF > 0x7F800000 or 255 in [x for lv in levels(s, c, 1) for x in lv],
     "Infinity": lambda s, c: c.values["result"] & 0x7FFFFFFF == 0x7F800000 or c.values["bias"] & 0x7FFFFFFF == 0x7F800000,
     "ZeroBlock": lambda s, c: any(set(row[i : i + 16]) == {0} for row in elements(s, c) for i in range(0, s.unit.k, 16)),
-    "Tie": lambda s, c: True,
+    "Tie": lambda s, c: any(is_half_way(v) for v in roundings(s, c)),
 }
+
+
+def roundings(suite: Suite, case: Case) -> list[Fraction]:
+    """What mx9_bdr rounds to float32: each sum of four aligned terms, and its addition to the sums before."""
+    v, found = split(suite, case), []
+    before = FLOAT32.value(v["bias"][0])
+    for step, exponent in enumerate(v["largest_exponents"]):
+        total = sum(v["aligned"][4 * step : 4 * step + 4]) * Fraction(2) ** (exponent - 25)
+        found.append(total)
+        added = FLOAT32.value(round_to_float(total, FLOAT32))
+        if isinstance(before, Fraction) and isinstance(added, Fraction):
+            found.append(before + added)
+        before = FLOAT32.value(v["partial_sums"][step])
+    return found
+
+
+def is_half_way(value: Fraction) -> bool:
+    """Whether a value lies half way between two float32."""
+    last = Fraction(1, 1 << 149)
+    while abs(value) >= last * (1 << 24):
+        last *= 2
+    return (abs(value) / last) % 1 == Fraction(1, 2)
 
 
 def fields(suite: Suite, case: Case, side: str) -> list[dict[str, list[int]]]:

@@ -162,8 +162,3 @@ class Unit:
 def signed_bits(values: Interval) -> int:
     """Width of the smallest two's complement type that holds an interval."""
     return max(2, *((v if v >= 0 else ~v).bit_length() + 1 for v in values))
-
-
-def unit_table(unit: Unit) -> dict[str, Any]:
-    """What a suite's file states of its unit; `parse_unit` reads it back."""
-    raise NotImplementedError

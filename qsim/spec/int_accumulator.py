@@ -134,7 +134,9 @@ class IntAccumulator:
             values = self.product.narrow.interval(values) if self.product.narrow else values
         values = self.lanes * values[0], self.lanes * values[1]
         if max(map(abs, values)) + (1 << 62) > LARGEST:
-            raise SpecError(f"a sum of {self.lanes} products may reach {max(map(abs, values))}; allowed: 2^62 (int64, rule A1)")
+            raise SpecError(
+                f"a sum of {self.lanes} products may reach {max(map(abs, values))}; allowed: below 2^62 (int64, rule A1)"
+            )
         return self.lane.interval(values) if self.lane else values
 
 
