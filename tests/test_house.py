@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).resolve().parent.parent / "qsim"
-ORDER = ("spec", "kernels", "codec", "layout", "datapath", "golden", "explore", "cli")
+ORDER = ("spec", "kernels", "codec", "layout", "ranges", "datapath", "lowbit", "adaround", "golden", "explore", "cli")
 ROOMS = (*ORDER, "reference")
 FILES = sorted(path for room in ROOMS for path in (PACKAGE / room).rglob("*.py"))
 #: Imports against the order, each with its reason.
