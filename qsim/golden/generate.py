@@ -49,7 +49,7 @@ def _element_tests(fmt: Format) -> Iterator[Test]:
     machine, width = Reference(), fmt.element.bits
     codes = element_cases.codes_to_decode(fmt)
     for code, values in zip(codes, machine.decode_elements(fmt, codes), strict=True):
-        yield {"comment": _value_text(fmt, code), "flags": ["Decode"], "code": hexed(code, width), **values, "result": "valid"}
+        yield {"comment": _value_text(fmt, code), "flags": ["Decode"], "code": hexed(code, width), **values}
     for _, group in groupby(element_cases.encode_cases(fmt), key=lambda c: (json.dumps(c.options), c.random is None)):
         yield from _encode_tests(fmt, machine, list(group))
 
@@ -81,7 +81,7 @@ def _encode_tests(fmt: Format, machine: Reference, cases: list[ElementCase]) -> 
             test["options"] = options
         if case.random is not None:
             test["random"] = hexed(case.random, 8)
-        yield test | {"input": hexed(case.bits, 32)} | result | {"result": "invalid" if "error" in result else "valid"}
+        yield test | {"input": hexed(case.bits, 32)} | verdict(result)
 
 
 def outcome(run: Callable[[], Test]) -> Test:
@@ -95,13 +95,18 @@ def outcome(run: Callable[[], Test]) -> Test:
         return {"error": type(error).__name__, "rule": rule[1]}
 
 
+def verdict(result: Test) -> Test:
+    """The outcome, and that it is a refusal; valid is the default."""
+    return result | ({"result": "invalid"} if "error" in result else {})
+
+
 def _block_tests(fmt: Format) -> Iterator[Test]:
     machine = Reference()
     for case in block_cases.cases(fmt):
         result = outcome(lambda: machine.block(fmt, case))  # noqa: B023 (called at once)
         if case.options:  # packing and decoding do not depend on options: the default cases hold them
             result = {key: value for key, value in result.items() if key not in ("words", "packed", "decoded")}
-        yield block_test(case) | result | {"result": "invalid" if "error" in result else "valid"}
+        yield block_test(case) | verdict(result)
 
 
 def block_test(case: BlockCase) -> Test:

@@ -21,7 +21,7 @@ from qsim.spec.table import format_digest
 
 LEVELS = ("element", "block")
 HEADER = ("schema", "format", "spec_digest", "number_of_tests", "source", "verified_by", "held", "notes", "tests")
-ALWAYS = ("id", "comment", "flags", "result")
+ALWAYS = ("id", "comment", "flags")
 #: kind of test -> (keys it must have, keys it may have) besides ALWAYS
 KEYS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "element decode": (("code", "float32", "float64"), ()),
@@ -176,13 +176,13 @@ def kind_of(test: dict[str, Any], level: str) -> str:
 
 def _check_test(test: dict[str, Any], level: str, notes: dict[str, str]) -> None:
     where = f"test {test['id']}"
-    if test.get("result") not in ("valid", "invalid"):
-        raise GoldenError(f"{where}: result = {test.get('result')!r}; allowed: valid, invalid")
+    if test.get("result", "valid") not in ("valid", "invalid"):
+        raise GoldenError(f"{where}: result = {test['result']!r}; allowed: valid, invalid")
     must, may = KEYS[kind_of(test, level)]
     if kind_of(test, level) == "block valid" and not test.get("options"):
         must = (*must, "packed", "decoded")
     missing = [k for k in (*ALWAYS, *must) if k not in test]
-    unknown = [k for k in test if k not in (*ALWAYS, *must, *may)]
+    unknown = [k for k in test if k not in (*ALWAYS, "result", *must, *may)]
     if missing or unknown:
         raise GoldenError(f"{where}: missing keys: {', '.join(missing) or 'none'}; unknown keys: {', '.join(unknown) or 'none'}")
     flags = test["flags"]
