@@ -88,7 +88,7 @@ def test_kernels_reproduce_every_case(kind: str, name: str):
     assert check_suite(checked_in(kind, name), "kernels") == []
 
 
-@pytest.mark.parametrize(("kind", "name"), [n for n in NAMES if n in provenance.VERIFIED_BY])
+@pytest.mark.parametrize(("kind", "name"), [n for n in NAMES if provenance.NUMPY_SUMS in provenance.VERIFIED_BY.get(n, ())])
 def test_numpy_agrees_with_the_sums(kind: str, name: str):
     """The claim NUMPY_SUMS: int64 products and sums, the zero point taken off and the bias added, wrapped to the register."""
     suite = checked_in(kind, name)

@@ -78,8 +78,8 @@ def parse_datapath(table: dict[str, Any], name: str, where: str, folder: Path | 
     for key in ("accumulator", "source") if folder is None else ("accumulator",):
         if key not in table:
             raise SpecError(f"{where}: key {key!r} is missing")
-    if folder is None and bool(table.get("verified_by")) == bool(table.get("not_verified")):
-        raise SpecError(f"{where}: exactly one of verified_by, not_verified must be a sentence")
+    if folder is None and not (table.get("verified_by") or table.get("not_verified")):
+        raise SpecError(f"{where}: verified_by or not_verified must be a sentence")
     texts = {key: table[key] for key in ("title", "source", "verified_by", "not_verified") if key in table}
     try:
         requantizer, out_format, clamp = _requantizer(table.get("requantizer"), f"{where}: requantizer", folder)

@@ -10,6 +10,8 @@ QUARK = "AMD Quark 0.13: decoded values of the tests flagged QuarkCapture"
 ML_DTYPES_BLOCK = "ml_dtypes 0.6.0: element codes against the recorded scales, finite blocks"
 NUMPY_SUMS = "numpy 2.4.6: accumulators as int64 products, in the register's range"
 
+MMASIM = "MMA-Sim 0cb7846: results of the cases with tensor scales of 1, up to the sign of zero"
+
 #: (level, format) -> claims
 VERIFIED_BY: dict[tuple[str, str], tuple[str, ...]] = {
     ("element", "fp16"): (NUMPY,),
@@ -19,6 +21,7 @@ VERIFIED_BY: dict[tuple[str, str], tuple[str, ...]] = {
     ("element", "mxint8"): (GFLOAT,),
     **{("block", f): (QUARK,) for f in ("mx9", "mx6", "mx4")},
     **{("dot", d): (NUMPY_SUMS,) for d in ("tflite_conv", "binary_popcount")},
+    **{("dot", d): (MMASIM,) for d in ("mxfp8_e4m3_tcgen05", "mxfp4_tcgen05", "nvfp4_tcgen05")},
     **{("block", f): (ML_DTYPES_BLOCK,) for f in ("mxfp8_e4m3", "mxfp8_e5m2", "mxfp6_e3m2", "mxfp6_e2m3", "mxfp4")},
 }
 
