@@ -105,7 +105,7 @@ def _drafts(unit: Unit, each: int) -> Iterator[Draft]:
 
 def _of_kind(unit: Unit, each: int) -> Iterator[Draft]:
     """Directed cases from the datapath or format itself."""
-    from qsim.golden.cases import block, encoding, floats, integer, requantizer, tiles
+    from qsim.golden.cases import block_search, encoding, floats, integer, requantizer, tiles
 
     if unit.kind == "requantize":
         yield from requantizer.candidates(unit)
@@ -120,7 +120,7 @@ def _of_kind(unit: Unit, each: int) -> Iterator[Draft]:
         yield from tiles.tile_drafts(unit, one, _structural(one), defaults(unit))
     else:
         yield from _structural(unit)
-        yield from (integer if unit.integer else block if unit.block else floats).searched(unit)
+        yield from (integer if unit.integer else block_search if unit.block else floats).searched(unit)
         if unit.integer is not None and unit.datapath is not None and unit.datapath.requantizer is not None:
             from qsim.golden.cases.through import through_sums
 

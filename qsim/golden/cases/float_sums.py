@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from qsim.golden.block_ports import fraction
-from qsim.golden.cases.block import Builder, block_of_sum
+from qsim.golden.cases.block_search import block_of_sum
+from qsim.golden.cases.builder import Builder
 from qsim.golden.cases.draft import Draft, counts
 from qsim.golden.unit import Unit
 

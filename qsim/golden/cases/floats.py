@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from qsim.golden.cases.block import SEARCHED, Builder, biases, elements, lanes, random_inputs, special_codes, walking
+from qsim.golden.cases.block import biases, elements, lanes, special_codes, walking
+from qsim.golden.cases.block_search import SEARCHED, random_inputs
+from qsim.golden.cases.builder import Builder
 from qsim.golden.cases.draft import Draft, Words
 from qsim.golden.unit import Unit
 

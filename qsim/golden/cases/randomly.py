@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from qsim.golden.cases.block import Builder, random_inputs
+from qsim.golden.cases.block_search import random_inputs
+from qsim.golden.cases.builder import Builder
 from qsim.golden.cases.draft import Draft, Inputs, Words, codes, defaults, integers, signed
 from qsim.golden.cases.encoding import chain_inputs, random_codes, random_row
 from qsim.golden.cases.requantizer import requantizer_of
