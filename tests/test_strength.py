@@ -17,7 +17,8 @@ from qsim.golden.cases import directed, evaluated
 from qsim.golden.cases.draft import defaults, integers
 from qsim.golden.coverage import coverage
 from qsim.golden.mutants import mutants_of, strength
-from qsim.golden.mutants.close import candidates, close, valid
+from qsim.golden.mutants.candidates import candidates
+from qsim.golden.mutants.close import close, valid
 from qsim.golden.mutants.mutant import built
 from qsim.golden.suite import Case, Suite, encode_unit
 from qsim.golden.unit import Unit

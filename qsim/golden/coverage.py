@@ -12,8 +12,8 @@ from itertools import pairwise
 from typing import Any
 
 from qsim.golden.cases.observe import observe
-from qsim.golden.mutants.registers import inside, reach_of
-from qsim.golden.mutants.requantizer import narrows_of, requantizer_reach
+from qsim.golden.mutants.reach import inside, reach_of
+from qsim.golden.mutants.requantizer_reach import narrows_of, requantizer_reach
 from qsim.golden.ports import formats
 from qsim.golden.suite import Suite
 from qsim.golden.unit import Unit

@@ -145,7 +145,7 @@ def _pool(suite: Suite, best: Sequence[Candidate], seed: int) -> Iterator[Inputs
 
 def _stream(suite: Suite, best: Sequence[Candidate], seed: int) -> Iterator[Inputs]:
     from qsim.golden.cases import _drafts, random
-    from qsim.golden.mutants.close import changed_case
+    from qsim.golden.mutants.candidates import changed_case
 
     unit = suite.unit
     sources: list[Unit] = [unit]
