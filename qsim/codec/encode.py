@@ -13,6 +13,7 @@ from qsim.codec.decode import value_frame
 from qsim.codec.families import ENCODERS
 from qsim.codec.input import all_words, as_float32, moved_rows, random_words, refuse_nonfinite
 from qsim.codec.job import Job
+from qsim.codec.limits import given_limits
 from qsim.codec.qtensor import QTensor, unsigned_dtype
 from qsim.spec import Counter, Format, Geometry, Options, load_format, resolve_options
 
@@ -30,6 +31,7 @@ def encode(
     random: object = None,
     scales: Sequence[object] | None = None,
     zero_point: object = None,
+    limits: object = None,
     **options: Any,
 ) -> QTensor:
     """Encode an array in a format.
@@ -44,6 +46,9 @@ def encode(
         random: source of stochastic rounding's words: a seed, Counter, LFSR, or an integer array of x's shape (rule R2).
         scales: scale codes to hold fixed, as QTensor.scales, instead of choosing them.
         zero_point: zero points to hold fixed, int, shape of scales[0]; needed with `scales` for an affine format.
+        limits: the range to cover instead of the tensor's own extremes, for formats whose outermost scale is a float
+            (rule C1): a pair (low, high) of scalars or of arrays of that scale's shape, or a calibrator of qsim.ranges.
+            Elements beyond it saturate.
         **options: fields of qsim.Options: rounding, random_bits, scale_rule, narrow_range, division, order, subnormals,
             nonfinite, overflow, signed_zero, scale_overflow, min_scale, arithmetic.
 
@@ -56,19 +61,27 @@ def encode(
         TypeError: a dtype that is not a float.
     """
     q, values = prepare(x, fmt, axis, granularity, channel_axis, convention, scales, zero_point, options)
-    encode_into(q, values, random, scales is not None)
+    encode_into(q, values, random, scales is not None, limits)
     return q
 
 
 def encode_into(
-    q: QTensor, values: NDArray[np.float32], random: object, given: bool, out: NDArray[np.float32] | None = None
+    q: QTensor,
+    values: NDArray[np.float32],
+    random: object,
+    given: bool,
+    limits: object = None,
+    out: NDArray[np.float32] | None = None,
 ) -> None:
     """Fill q from float32 values; with `out` (axis moved last) decode into it instead of keeping codes."""
+    if given and limits is not None:
+        raise ValueError("scales and limits are both given; allowed: one of them (rule C1)")
+    reach = None if limits is None else given_limits(limits, q.geometry)
     words = random_words(random, q.options, q.geometry)
     if isinstance(words, Counter) and (not counts_in_order(q) or q.format.family == "binary"):
         words = moved_rows(all_words(words, q.options, q.geometry), q.geometry)
     with np.errstate(all="ignore"):
-        bad = ENCODERS[q.format.family](Job(q, moved_rows(values, q.geometry), words, given, out))
+        bad = ENCODERS[q.format.family](Job(q, moved_rows(values, q.geometry), words, given, reach, out))
     if bad:
         refuse_nonfinite(values, q.format)
 

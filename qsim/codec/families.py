@@ -144,7 +144,7 @@ def _encode_integer(job: Job) -> int:
     if job.lanes(frame):
         from qsim.kernels import fast
 
-        if job.given and max(extreme.max(initial=0) for extreme in segment_extremes(frame, job.x, signs=False)) >= 0x7F800000:
+        if (job.given or job.limits) and _nonfinite(frame, job.x):
             return 1
         lane_add = job.lane_add
 
@@ -161,6 +161,11 @@ def _encode_integer(job: Job) -> int:
     return job.run(frame, slow)
 
 
+def _nonfinite(frame: Frame, x: Array) -> bool:
+    """Whether any value is NaN or infinite."""
+    return any(int(extreme.max(initial=0)) >= 0x7F800000 for extreme in segment_extremes(frame, x, signs=False))
+
+
 def _encode_groups(job: Job) -> int:
     from qsim.kernels import encode as portable
 
@@ -171,7 +176,12 @@ def _encode_groups(job: Job) -> int:
     scales = by_row(q.scales_moved[0], frame)
     zeros = by_row(q.zero_point_moved, frame) if q.zero_point_moved is not None else np.zeros((0, 0), np.int32)
     scale_type = (k, affine, *float_scale_type(q), int(q.options.scale_overflow == "saturate"))
-    lanes = not job.given and job.lanes(frame, k)
+    given = job.given
+    if job.limits:
+        flat = np.zeros(scales.size, np.int32) if not affine else zeros.reshape(-1)
+        choose_segment_scales(job, frame, 0, affine, p.qmax, scales.reshape(-1), flat)
+        given = True
+    lanes = not given and job.lanes(frame, k)
     op, lane_add = _division(q.options), job.lane_add
     if lanes:
         from qsim.kernels import fast
@@ -184,7 +194,7 @@ def _encode_groups(job: Job) -> int:
             tail = (s.reshape(-1), z.reshape(-1), *scale_type, p, lane_add, flat_words(words))
             status = fast.encode_groups(x.reshape(-1), u.reshape(-1), codes.reshape(-1), *tail)
         else:
-            status = portable.encode_groups(x, u, codes, s, z, *scale_type, op, job.given, p, add, words)
+            status = portable.encode_groups(x, u, codes, s, z, *scale_type, op, given, p, add, words)
         if status >= portable.SCALE_OVERFLOW:
             row, column = divmod(status - portable.SCALE_OVERFLOW, s.shape[1])
             refuse_scale(q, 0, (r.start + row) * scales.shape[1] + g.start + column)
@@ -205,7 +215,7 @@ def _encode_vsq(job: Job) -> int:
     mantissa, emin, max_code = float_scale_type(q, 1)
     float_first = q.options.order == "float_first"
     whole = not float_first and mantissa <= 10 and job.lanes(frame, k)
-    in_kernel = whole and frame.rows == gammas.size and 0 < frame.length < min(FUSED_PIECE, threads.PIECE)
+    in_kernel = whole and not job.limits and frame.rows == gammas.size and 0 < frame.length < min(FUSED_PIECE, threads.PIECE)
     if not job.given and not in_kernel:
         divisor, zeros = p.qmax * smax, np.zeros(gammas.size, np.int32)
         if choose_segment_scales(job, frame, 1, 0, divisor, gammas, zeros):

@@ -28,6 +28,7 @@ class Job:
     """One encode: the QTensor to fill, the input (axis moved last, contiguous float32), the random words.
 
     words: uint32 laid out as x, empty without stochastic rounding, or a Counter where x is in C order of the input.
+    limits: (largest positive, largest negative) magnitude pattern of each outermost scale, to use instead of x's own, or None.
     values: an array laid out as x to decode into piece by piece; the codes are then not kept.
     """
 
@@ -35,6 +36,7 @@ class Job:
     x: NDArray[np.float32]
     words: NDArray[np.uint32] | Counter
     given: bool
+    limits: tuple[NDArray[np.uint32], NDArray[np.uint32]] | None = None
     values: NDArray[np.float32] | None = None
 
     @property

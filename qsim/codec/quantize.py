@@ -25,6 +25,7 @@ def quantize(
     random: object = None,
     scales: Sequence[object] | None = None,
     zero_point: object = None,
+    limits: object = None,
     out: NDArray[np.float32] | None = None,
     **options: Any,
 ) -> NDArray[np.float32]:
@@ -42,9 +43,9 @@ def quantize(
     moved = result.reshape(shape) if result is not None and last else np.empty(shape, np.float32)
     frame = value_frame(q)
     if q.format.family in ("binary", "ternary") or lanes_decoder(q, frame, moved) is None:
-        encode_into(q, values, random, scales is not None)
+        encode_into(q, values, random, scales is not None, limits)
         return decode(q, np.float32, out=result)
-    encode_into(q, values, random, scales is not None, moved)
+    encode_into(q, values, random, scales is not None, limits, moved)
     in_place = np.moveaxis(moved, -1, q.axis).reshape(values.shape)
     if result is None:
         return in_place

@@ -52,10 +52,10 @@ def segment_extremes(frame: Frame, x: NDArray[np.float32], *, signs: bool) -> tu
 
 
 def choose_segment_scales(job: Job, frame: Frame, level: int, affine: int, divisor: float, codes: Array, zeros: Array) -> int:
-    """Scale codes (and zero points) of the segments of one level; 1 where an input is not finite."""
+    """Scale codes (and zero points) of the segments of one level, from x or the limits given; 1 where an input is not finite."""
     from qsim.kernels import encode as portable
 
-    high, low = segment_extremes(frame, job.x, signs=affine != 0)
+    high, low = job.limits or segment_extremes(frame, job.x, signs=affine != 0)
     if max(high.max(initial=0), low.max(initial=0)) >= 0x7F800000:
         return 1
     p = job.params

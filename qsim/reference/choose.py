@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from fractions import Fraction
 
 from qsim.reference.numbers import power
 from qsim.reference.scaling import (
@@ -44,33 +43,27 @@ def _ocp(t: Tensor) -> list[list[int]]:
 def _absmax(t: Tensor) -> list[list[int]]:
     scale, overflow = t.fmt.scales[0], t.options.scale_overflow
     groups = range(len(t.groups[0]))
-    return [[absmax_scale(t.amax(0, g), t.fmt.element, scale, overflow, t.where(0, g)) for g in groups]]
+    return [[absmax_scale(t.reach_magnitude(g), t.fmt.element, scale, overflow, t.where(0, g)) for g in groups]]
 
 
 def _vsq(t: Tensor) -> list[list[int]]:
     (vector, channel), element, overflow = t.fmt.scales, t.fmt.element, t.options.scale_overflow
     channels = range(len(t.groups[1]))
-    outer = [vsq_channel_scale(t.amax(1, c), element, vector, channel, overflow, t.where(1, c)) for c in channels]
+    outer = [vsq_channel_scale(t.reach_magnitude(c), element, vector, channel, overflow, t.where(1, c)) for c in channels]
     gamma = [finite(channel.value(code)) for code in outer]
     inner = [vsq_vector_scale(t.amax(0, g), gamma[t.outer(g)], element, vector) for g in range(len(t.groups[0]))]
     return [inner, outer]
 
 
-def affine_range(t: Tensor, group: int) -> tuple[Fraction, Fraction]:
-    """S6: the range of a group, widened to contain 0."""
-    values = [Fraction(0), *t.values_of(0, group)]
-    return min(values), max(values)
-
-
 def _affine(t: Tensor) -> list[list[int]]:
     groups = range(len(t.groups[0]))
-    return [[affine_scale(*affine_range(t, g), t.fmt.element, t.fmt.scales[0], t.options, t.where(0, g)) for g in groups]]
+    return [[affine_scale(*t.reach(g), t.fmt.element, t.fmt.scales[0], t.options, t.where(0, g)) for g in groups]]
 
 
 def _nvfp4(t: Tensor) -> list[list[int]]:
     (block, tensor), element, overflow = t.fmt.scales, t.fmt.element, t.options.scale_overflow
     tensors = range(len(t.groups[1]))
-    outer = [nvfp4_tensor_scale(t.amax(1, i), element, block, tensor, overflow, t.where(1, i)) for i in tensors]
+    outer = [nvfp4_tensor_scale(t.reach_magnitude(i), element, block, tensor, overflow, t.where(1, i)) for i in tensors]
     g = [finite(tensor.value(code)) for code in outer]
     inner = [nvfp4_block_scale(t.amax(0, b), g[t.outer(b)], element, block, t.options) for b in range(len(t.groups[0]))]
     return [inner, outer]
@@ -102,5 +95,5 @@ def choose_zero_points(t: Tensor, scales: list[list[int]]) -> list[int]:
     """S6: Z of each group, against the decoded scale."""
     element = t.fmt.element
     steps = [finite(t.fmt.scales[0].value(code)) * power(element.lsb_exponent) for code in scales[0]]
-    ranges = [affine_range(t, g) for g in range(len(steps))]
+    ranges = [t.reach(g) for g in range(len(steps))]
     return [affine_zero_point(low, step, element, t.options.arithmetic) for (low, _), step in zip(ranges, steps, strict=True)]

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 from math import prod
 
 from qsim.reference.choose import choose_scales, choose_zero_points
 from qsim.reference.numbers import Real, divide, fl32, multiply, power, round_to_float, round_to_integer
 from qsim.reference.scaling import ternary_kept
-from qsim.reference.tensor import Encoded, Tensor, cleaned, finite
+from qsim.reference.tensor import Encoded, Tensor, cleaned, finite, is_special
 from qsim.spec.format import Format
 from qsim.spec.geometry import Geometry
-from qsim.spec.number import E8M0_NAN
+from qsim.spec.number import E8M0_NAN, FLOAT32
 from qsim.spec.options import Options
+
+#: Families whose outermost scale is a float that a range determines (rule C1).
+RANGED = ("absmax", "affine", "vsq", "nvfp4")
 
 
 def encode(
@@ -28,17 +32,21 @@ def encode(
     words: Sequence[int] | None = None,
     scales: Sequence[Sequence[int]] | None = None,
     zero_point: Sequence[int] | None = None,
+    limits: Sequence[tuple[int, int]] | None = None,
 ) -> Encoded:
     """Encode float32 bit patterns, in C order of `shape`.
 
     words: random words of options.random_bits bits, one an element, for `stochastic`.
     scales, zero_point: held fixed instead of chosen.
+    limits: (low, high) float32 bits of each outermost scale, instead of the extremes of its elements (rule C1).
     """
     geometry = Geometry.of(fmt, tuple(shape), axis=axis, granularity=granularity, channel_axis=channel_axis)
     if len(bits) != geometry.size:
         raise ValueError(f"{len(bits)} values for shape {geometry.shape}; allowed: {geometry.size}")
     words = _checked_words(words, geometry, options)
     tensor, nan_blocks = cleaned(list(map(int, bits)), geometry, options)
+    if limits is not None:
+        tensor = replace(tensor, limits=_held_limits(limits, geometry))
     chosen = choose_scales(tensor) if scales is None else _held_scales(scales, geometry)
     for block in nan_blocks:
         chosen[-1][block] = E8M0_NAN
@@ -56,6 +64,18 @@ def _checked_words(words: Sequence[int] | None, geometry: Geometry, options: Opt
         if not 0 <= w < 1 << options.random_bits:
             raise ValueError(f"random word {w} at index {i}; allowed: 0 to {(1 << options.random_bits) - 1} (rule R2)")
     return list(map(int, words))
+
+
+def _held_limits(limits: Sequence[tuple[int, int]], geometry: Geometry) -> tuple[tuple[int, int], ...]:
+    if geometry.fmt.family not in RANGED:
+        raise ValueError(f"limits does not apply to {geometry.fmt.name} (family {geometry.fmt.family}; rule C1)")
+    count = prod(geometry.scale_shapes[-1])
+    if len(limits) != count:
+        raise ValueError(f"{len(limits)} limits given; allowed: {count}, one for each outermost scale (rule C1)")
+    for low, high in limits:
+        if is_special(low) or is_special(high) or finite(FLOAT32.value(low)) > finite(FLOAT32.value(high)):
+            raise ValueError(f"limits {low:#x} to {high:#x}; allowed: finite, low <= high (rule C1)")
+    return tuple(limits)
 
 
 def _held_scales(scales: Sequence[Sequence[int]], geometry: Geometry) -> list[list[int]]:

@@ -32,11 +32,15 @@ class Encoded:
 
 @dataclass(frozen=True)
 class Tensor:
-    """What the rules look at: finite float32 bits (a plain float's may be anything) and who shares which scale."""
+    """What the rules look at: finite float32 bits (a plain float's may be anything) and who shares which scale.
+
+    limits: (low, high) float32 bits of each outermost scale, given instead of the tensor's own extremes (rule C1), or None.
+    """
 
     geometry: Geometry
     options: Options
     bits: list[int]
+    limits: tuple[tuple[int, int], ...] | None = None
 
     @property
     def fmt(self) -> Format:
@@ -73,6 +77,17 @@ class Tensor:
     def amax(self, level: int, group: int) -> Fraction:
         """The largest magnitude of a group; 0 for an empty one."""
         return max(map(abs, self.values_of(level, group)), default=Fraction(0))
+
+    def reach(self, group: int) -> tuple[Fraction, Fraction]:
+        """The range of an outermost scale, widened to contain 0: of its elements, or as given (rules S6, C1)."""
+        given = None if self.limits is None else [finite(FLOAT32.value(b)) for b in self.limits[group]]
+        values = [Fraction(0), *(self.values_of(-1, group) if given is None else given)]
+        return min(values), max(values)
+
+    def reach_magnitude(self, group: int) -> Fraction:
+        """The largest magnitude of that range."""
+        low, high = self.reach(group)
+        return max(-low, high)
 
     def outer(self, group: int) -> int:
         """Index of the level 1 scale over a group of level 0."""
