@@ -14,7 +14,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from qsim import verify
+    from qsim import adaround, verify
+    from qsim.adaround import adaptive_round
     from qsim.codec import QTensor, convention_names, decode, encode, quantize, set_num_threads
     from qsim.datapath.activation_range import activation_range
     from qsim.datapath.conv import conv2d, depthwise_weight
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
+    "qsim.adaround": ("adaptive_round",),
     "qsim.codec": ("QTensor", "convention_names", "decode", "encode", "quantize", "set_num_threads"),
     "qsim.datapath.activation_range": ("activation_range",),
     "qsim.datapath.conv": ("conv2d", "depthwise_weight"),
@@ -60,7 +62,7 @@ _HOME = {
     "qsim.spec": ("LFSR", "Counter", "Format", "Options", "SpecError", "format_names", "load_format"),
     "qsim.spec.datapath": ("Datapath",),
 }
-_SUBMODULES = ("verify",)
+_SUBMODULES = ("adaround", "verify")
 _MODULE = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
@@ -75,6 +77,8 @@ __all__ = [
     "SpecError",
     "Trace",
     "activation_range",
+    "adaptive_round",
+    "adaround",
     "add",
     "average_pool2d",
     "conv2d",
