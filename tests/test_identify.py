@@ -289,7 +289,7 @@ def _result(suite: Suite, case: Case) -> int:
 def blunt_suite() -> Suite:
     """Accumulators far from every tie: half_up and half_away give the same."""
     suite = design("requantizer_single", 40)
-    cases = [c for c in suite.cases if c.flags == ("Random",)][:6]
+    cases = [c for c in suite.cases if "Random" in c.flags][:6]
     return suite_of(suite.unit, "blunt", [_evaluated(c) for c in cases])
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from qsim import __version__
-from qsim.golden.cases import Draft, Evaluated, directed, evaluated, exhaustive, notes_of, random
+from qsim.golden.cases import Draft, Evaluated, directed, evaluated, exhaustive, notes_of, observed, random
 from qsim.golden.provenance import verified_by
 from qsim.golden.suite import Case, Suite
 from qsim.golden.unit import KINDS, OPTIONAL, Unit
@@ -120,9 +120,9 @@ def write_suite(
         raise GoldenError(f"cases = {', '.join(cases)!r}; allowed: {', '.join(CASES)}, with commas between them")
     found: list[Evaluated] = list(directed(unit).cases) if "directed" in cases else []
     if "random" in cases:
-        found += computed(unit, random(unit, seed, count), bulk)
+        found += [observed(unit, case) for case in computed(unit, random(unit, seed, count), bulk)]
     if "exhaustive" in cases:
-        found += computed(unit, exhaustive(unit), bulk)
+        found += [observed(unit, case) for case in computed(unit, exhaustive(unit), bulk)]
     return suite_of(unit, name, found, seed, bulk)
 
 
@@ -173,7 +173,8 @@ def user_suite(unit: Unit, name: str, drafts: Iterable[Draft]) -> Suite:
     found = []
     for i, draft in enumerate(drafts, 1):
         try:
-            found.append(Evaluated(draft.flags, draft.comment, evaluated(unit, draft.inputs)))
+            case = Evaluated(draft.flags, draft.comment, evaluated(unit, draft.inputs))
         except ValueError as error:
             raise GoldenError(f"case {i} ({draft.comment or 'no comment'}): {error}") from None
+        found.append(observed(unit, case))
     return suite_of(unit, name, found)

@@ -24,6 +24,7 @@ __all__ = [
     "evaluated",
     "exhaustive",
     "notes_of",
+    "observed",
     "random",
     "select",
     "stream",
@@ -59,6 +60,12 @@ def evaluated(unit: Unit, inputs: Inputs) -> Inputs:
         if why:
             raise ValueError(why)
     return values
+
+
+def observed(unit: Unit, case: Evaluated) -> Evaluated:
+    """The case with the flags of what is seen in it, as directed ones have them."""
+    seen = (flag for flag, _ in sorted(observe(unit, case.values)))
+    return case._replace(flags=tuple(dict.fromkeys([*case.flags, *seen])))
 
 
 def select(unit: Unit, drafts: Iterable[Draft], each: int = EACH) -> Selection:
@@ -105,10 +112,12 @@ def _drafts(unit: Unit, each: int) -> Iterator[Draft]:
 
 def _of_kind(unit: Unit, each: int) -> Iterator[Draft]:
     """Directed cases from the datapath or format itself."""
-    from qsim.golden.cases import block_search, encoding, floats, integer, requantizer, tiles
+    from qsim.golden.cases import block_search, encoding, floats, integer, lanes, requantizer, tiles
+    from qsim.golden.cases.requantizer_bits import every_bit
 
     if unit.kind == "requantize":
         yield from requantizer.candidates(unit)
+        yield from every_bit(unit)
     elif unit.kind == "encode":
         yield from encoding.encode_drafts(unit)
     elif unit.kind == "pack":
@@ -118,8 +127,12 @@ def _of_kind(unit: Unit, each: int) -> Iterator[Draft]:
     elif unit.kind == "matmul":
         one = tiles.one_output(unit)
         yield from tiles.tile_drafts(unit, one, _structural(one), defaults(unit))
+        if one.integer is not None:
+            yield from tiles.every_output(unit, one, lanes.end_rows(one), defaults(unit))
     else:
         yield from _structural(unit)
+        if unit.integer is not None:
+            yield from lanes.every_lane(unit)
         yield from (integer if unit.integer else block_search if unit.block else floats).searched(unit)
         if unit.integer is not None and unit.datapath is not None and unit.datapath.requantizer is not None:
             from qsim.golden.cases.through import through_sums
@@ -129,10 +142,12 @@ def _of_kind(unit: Unit, each: int) -> Iterator[Draft]:
 
 def _structural(unit: Unit) -> Iterator[Draft]:
     """Directed cases of a dot product that stand for themselves."""
-    from qsim.golden.cases import block, floats, integer
+    from qsim.golden.cases import block, floats, integer, lanes
     from qsim.golden.cases.float_sums import float_sums
 
     yield from (integer if unit.integer else block if unit.block else floats).structural(unit)
+    if unit.integer is not None:
+        yield from lanes.one_unlike(unit)
     if unit.block is not None:
         yield from float_sums(unit)
 

@@ -55,7 +55,7 @@ def structural(unit: Unit) -> Iterator[Draft]:
     yield Draft(("Zero",), "all operands 0, or +1 and -1 by turns", rest | integers(unit, *_neutral(unit)))
     for a, w in ((ahigh, whigh), (alow, wlow), (ahigh, wlow), (alow, whigh)):
         yield Draft(("Extremes",), f"every pair {a} * {w}", rest | integers(unit, [a] * k, [w] * k))
-    for lane in range(min(k, MAX_HOT)):
+    for lane in range(0 if only_signs(unit) else min(k, MAX_HOT)):
         rows = _neutral(unit)
         rows[0][lane], rows[1][lane] = (ahigh, wlow) if lane % 2 else (alow or ahigh, whigh)
         yield Draft(("OneHot",), f"lane {lane} alone", rest | integers(unit, *rows))
@@ -84,6 +84,11 @@ def _neutral(unit: Unit) -> tuple[list[int], list[int]]:
     """Operands of sum 0 (or 1, of an odd number of +1 and -1)."""
     a, w = (codes(fmt.element) for fmt in formats(unit))
     return [0 if 0 in a else 1] * unit.k, [0 if 0 in w else 1 - 2 * (i % 2) for i in range(unit.k)]
+
+
+def only_signs(unit: Unit) -> bool:
+    """Whether no operand has a zero."""
+    return not any(0 in codes(fmt.element) for fmt in formats(unit))
 
 
 def _distinct(i: int, low: int, high: int) -> int:

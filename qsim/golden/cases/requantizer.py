@@ -72,10 +72,10 @@ def _arguments(unit: Unit, q: Requantizer, rest: Inputs) -> Iterator[tuple[Input
     for s in sorted(s for s in shifts if q.shift[0] <= s <= q.shift[1]):
         for m in factors:
             given = {"multiplier": m, "shift": s}
-            yield {name: unit.port(name).join([given[name]]) for name in q.prep.takes}, _gain(q, m, s)
+            yield {name: unit.port(name).join([given[name]]) for name in q.prep.takes}, gain_of(q, m, s)
 
 
-def _gain(q: Requantizer, multiplier: int, shift: int) -> Fraction:
+def gain_of(q: Requantizer, multiplier: int, shift: int) -> Fraction:
     """The multiplier over the powers of two that all steps together divide by."""
     amount = sum(step.shift(shift) for step in (*q.before, *q.steps))
     if q.prep.reduce:
@@ -155,4 +155,4 @@ def _rest_gain(unit: Unit, q: Requantizer, rest: Inputs) -> Fraction:
         value = scale_value(q, rest["scale"])
         assert isinstance(value, Fraction)
         return value
-    return _gain(q, given.get("multiplier", 1), given.get("shift", 0))
+    return gain_of(q, given.get("multiplier", 1), given.get("shift", 0))
