@@ -10,7 +10,13 @@ QUARK = "AMD Quark 0.13: decoded values of the tests flagged QuarkCapture"
 ML_DTYPES_BLOCK = "ml_dtypes 0.6.0: element codes against the recorded scales, finite blocks"
 NUMPY_SUMS = "numpy 2.4.6: accumulators as int64 products, in the register's range"
 
-MMASIM = "MMA-Sim 0cb7846: results of the cases with tensor scales of 1, up to the sign of zero"
+MMASIM = "MMA-Sim 0cb7846: results of the cases with tensor scales of 1, up to the sign of zero and the payload of NaN"
+MMASIM_PARTS = "parts of MMA-Sim 0cb7846, float32 addition by torch: results, up to the sign of zero and the payload of NaN"
+NUMPY_VSQ = (
+    "numpy 2.4.6: accumulators as int64 sums with rint of scale products, results as float64 products once to float32"
+)
+NUMPY_FIXED = "numpy 2.4.6: accumulators as int64 sums of rint of float64 terms, clipped after every add"
+RTL = "tests/rtl/{} in Icarus: every case, taps included"
 
 #: (level, format) -> claims
 VERIFIED_BY: dict[tuple[str, str], tuple[str, ...]] = {
@@ -22,6 +28,12 @@ VERIFIED_BY: dict[tuple[str, str], tuple[str, ...]] = {
     **{("block", f): (QUARK,) for f in ("mx9", "mx6", "mx4")},
     **{("dot", d): (NUMPY_SUMS,) for d in ("tflite_conv", "binary_popcount")},
     **{("dot", d): (MMASIM,) for d in ("mxfp8_e4m3_tcgen05", "mxfp4_tcgen05", "nvfp4_tcgen05")},
+    **{("dot", f"mx{bits}_bdr"): (MMASIM_PARTS,) for bits in (9, 6, 4)},
+    **{("dot", d): (NUMPY_VSQ,) for d in ("vsq4_int24", "vsq4_scale6")},
+    ("dot", "mx9_fixed40"): (NUMPY_FIXED,),
+    ("dot", "int8_saturate16"): (RTL.format("int_dot.sv"),),
+    ("requantize", "tflite_conv"): (RTL.format("requantizer.sv"),),
+    **{("encode", f): (RTL.format("mx_encode.sv"),) for f in ("mx9", "mx6", "mx4")},
     **{("block", f): (ML_DTYPES_BLOCK,) for f in ("mxfp8_e4m3", "mxfp8_e5m2", "mxfp6_e3m2", "mxfp6_e2m3", "mxfp4")},
 }
 
