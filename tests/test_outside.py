@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -103,6 +104,37 @@ def test_numpy_agrees_with_mx9_fixed40() -> None:
     assert suite.verified_by == (provenance.NUMPY_FIXED,)
 
 
+# --- requantizers of real runtimes ---
+
+CAPTURED = Path(__file__).parent / "data" / "requantize" / "suites.json"
+RUNTIMES = {
+    "tflite_conv": ("LiteRT reference", provenance.LITERT),
+    "xnnpack_int8": ("LiteRT XNNPACK", provenance.XNNPACK),
+    "onnxruntime_int8": ("onnxruntime", provenance.ONNXRUNTIME),
+}
+
+
+@pytest.mark.parametrize("name", RUNTIMES)
+def test_runtimes_agree_with_checked_in_suites(name: str) -> None:
+    """Every case that the runtime can be given (clamps of the whole range, normal multipliers) was given, with its result."""
+    suite = checked_in("requantize", name)
+    runtime, claim = RUNTIMES[name]
+    ports = [p.name for p in suite.unit.inputs if not p.name.startswith("clamp")]
+    rows = json.loads(CAPTURED.read_text())[name]
+    known = {tuple(int(row[port], 16) for port in ports): row[runtime] for row in rows}
+    possible = [
+        case
+        for case in suite.cases
+        if (case.values["clamp_low"], case.values["clamp_high"]) == (0x80, 0x7F)
+        and 1 << 30 <= case.values.get("multiplier", 1 << 30) < 1 << 31
+        and 0x2F800000 <= case.values.get("scale", 0x3F800000) < 0x43800000
+    ]
+    for case in possible:
+        assert known[tuple(case.values[port] for port in ports)] & 0xFF == case.values["result"], f"case {case.id}"
+    assert len(possible) >= 30
+    assert claim in suite.verified_by
+
+
 # --- designs in Verilog ---
 
 #: suite -> design whose [ports] it takes, and the module's parameters where they differ
@@ -126,13 +158,19 @@ def test_designs_agree_with_checked_in_suites(kind: str, name: str, tmp_path: Pa
     assert bench.passed, (bench.problems, bench.output)
     assert bench.cases == verdict.number_compared == len(suite.cases)
     assert verdict.agrees
-    assert suite.verified_by == (provenance.RTL.format(found.sources[0].name),)
+    assert provenance.RTL.format(found.sources[0].name) in suite.verified_by
 
 
 def test_every_suite_with_a_claim_is_tested() -> None:
     """The claims of dot, requantize and encode suites are those of this file, test_suites.py and test_mmasim.py."""
     claimed = {key for key in provenance.VERIFIED_BY if key[0] not in ("element", "block")}
-    here = {*DESIGNS, ("dot", "vsq4_int24"), ("dot", "vsq4_scale6"), ("dot", "mx9_fixed40")}
+    here = {
+        *DESIGNS,
+        *(("requantize", name) for name in RUNTIMES),
+        ("dot", "vsq4_int24"),
+        ("dot", "vsq4_scale6"),
+        ("dot", "mx9_fixed40"),
+    }
     sums = {("dot", "tflite_conv"), ("dot", "binary_popcount")}
     mmasim = {("dot", f"mx{bits}_bdr") for bits in (9, 6, 4)} | {
         ("dot", f"{f}_tcgen05") for f in ("mxfp8_e4m3", "mxfp4", "nvfp4")

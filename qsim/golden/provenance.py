@@ -17,6 +17,9 @@ NUMPY_VSQ = (
 )
 NUMPY_FIXED = "numpy 2.4.6: accumulators as int64 sums of rint of float64 terms, clipped after every add"
 RTL = "tests/rtl/{} in Icarus: every case, taps included"
+LITERT = "LiteRT 2.3.0, reference kernels: results of the cases with normal multipliers and clamps of the whole range"
+XNNPACK = "LiteRT 2.3.0, XNNPACK: results of the cases with scales from 2^-32 to 256 and clamps of the whole range"
+ONNXRUNTIME = "onnxruntime 1.32.0: results of the cases with clamps of the whole range"
 
 #: (level, format) -> claims
 VERIFIED_BY: dict[tuple[str, str], tuple[str, ...]] = {
@@ -32,7 +35,9 @@ VERIFIED_BY: dict[tuple[str, str], tuple[str, ...]] = {
     **{("dot", d): (NUMPY_VSQ,) for d in ("vsq4_int24", "vsq4_scale6")},
     ("dot", "mx9_fixed40"): (NUMPY_FIXED,),
     ("dot", "int8_saturate16"): (RTL.format("int_dot.sv"),),
-    ("requantize", "tflite_conv"): (RTL.format("requantizer.sv"),),
+    ("requantize", "tflite_conv"): (LITERT, RTL.format("requantizer.sv")),
+    ("requantize", "xnnpack_int8"): (XNNPACK,),
+    ("requantize", "onnxruntime_int8"): (ONNXRUNTIME,),
     **{("encode", f): (RTL.format("mx_encode.sv"),) for f in ("mx9", "mx6", "mx4")},
     **{("block", f): (ML_DTYPES_BLOCK,) for f in ("mxfp8_e4m3", "mxfp8_e5m2", "mxfp6_e3m2", "mxfp6_e2m3", "mxfp4")},
 }
