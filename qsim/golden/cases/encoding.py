@@ -8,6 +8,7 @@ from fractions import Fraction
 from qsim.golden.bits import SIGN, float32, next_down, next_up, value_of
 from qsim.golden.block_cases import cases as block_cases
 from qsim.golden.cases.draft import Draft, Inputs, Words, defaults
+from qsim.golden.cases.encode_lanes import lane_rows
 from qsim.golden.element_cases import encode_cases
 from qsim.golden.ports import formats
 from qsim.golden.unit import Unit
@@ -46,6 +47,9 @@ def encode_drafts(unit: Unit) -> Iterator[Draft]:
     assert unit.fmt is not None
     for flags, comment, row in rows_of(unit.fmt, unit.k):
         yield Draft(flags, comment, {"input": unit.port("input").join(row)})
+    for flags, comment, row in lane_rows(unit.fmt):
+        repeated = [row[i % len(row)] for i in range(unit.k)]
+        yield Draft(flags, comment, {"input": unit.port("input").join(repeated)})
 
 
 def pack_drafts(unit: Unit) -> Iterator[Draft]:
