@@ -143,6 +143,8 @@ def _of_kind(unit: Unit, each: int) -> Iterator[Draft]:
 def _structural(unit: Unit) -> Iterator[Draft]:
     """Directed cases of a dot product that stand for themselves."""
     from qsim.golden.cases import block, floats, integer, lanes
+    from qsim.golden.cases.block_lanes import block_lanes
+    from qsim.golden.cases.float_bits import float_bits
     from qsim.golden.cases.float_sums import float_sums
 
     yield from (integer if unit.integer else block if unit.block else floats).structural(unit)
@@ -150,6 +152,8 @@ def _structural(unit: Unit) -> Iterator[Draft]:
         yield from lanes.one_unlike(unit)
     if unit.block is not None:
         yield from float_sums(unit)
+        yield from block_lanes(unit)
+        yield from float_bits(unit)
 
 
 def random(unit: Unit, seed: int, count: int) -> Iterator[Draft]:
