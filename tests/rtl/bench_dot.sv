@@ -65,10 +65,18 @@ module bench_dot_stream #(parameter K = 4) (
   wire [16*K-1:0] p;
   wire [11:0] s;
   bench_dot #(.K(K)) dot (.a(a), .w(w), .products(p), .acc(s));
+`ifdef OVERRUN
+  assign in_ready = 1;
+`else
   assign in_ready = !out_valid || out_ready;
+`endif
   always @(posedge clk)
     if (rst) out_valid <= 0;
-    else if (in_ready) begin
+`ifdef IGNORES_READY
+    else begin
+`else
+    else if (!out_valid || out_ready) begin
+`endif
       out_valid <= in_valid;
       products <= p;
       acc <= s;

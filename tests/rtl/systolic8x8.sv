@@ -94,7 +94,11 @@ module systolic8x8 #(parameter K = 16, parameter ACC = 18) (
     end else if (state == BUSY) begin
       step <= step + 1;
       if (step == LAST - 1) state <= DONE;
+`ifdef BUG_IGNORES_READY
+    end else if (state == DONE) begin
+`else
     end else if (state == DONE && out_ready) begin
+`endif
       state <= IDLE;
     end
   end
