@@ -31,11 +31,11 @@ def encode(q: QTensor, x: NDArray[np.float32], words: NDArray[np.uint32], given:
     thresholds = np.zeros(0)
     sums: list[float] = []
     if not given or ternary or words.size:
-        sums, _ = _sums(rows, frame, np.full(frame.segments, -1.0))
+        sums, _ = magnitude_sums(rows, frame.segment, np.full(frame.segments, -1.0))
         means = np.array([s / n if n else 0.0 for s, n in zip(sums, counts, strict=True)])
         thresholds, alphas = 0.7 * means, means
         if ternary:
-            kept, number = _sums(rows, frame, thresholds)
+            kept, number = magnitude_sums(rows, frame.segment, thresholds)
             alphas = np.array([s / n if n else 1.0 for s, n in zip(kept, number, strict=True)])
     if not given:
         q.scales_moved[0].reshape(-1)[:] = _alpha_codes(q, alphas, sums)
@@ -88,8 +88,11 @@ def _counts(q: QTensor, frame: Frame, pad: int | None) -> list[int]:
     return per_row * q.geometry.rows
 
 
-def _sums(rows: Array, frame: Frame, thresholds: NDArray[np.float64]) -> tuple[list[float], list[int]]:
-    """Sum (correctly rounded to float64, as math.fsum) and number of the |x| > threshold of each segment."""
+def magnitude_sums(rows: Array, segment: NDArray[np.int64], thresholds: NDArray[np.float64]) -> tuple[list[float], list[int]]:
+    """Sum (correctly rounded to float64, as math.fsum) and number of the |x| > threshold of each segment; a negative one: all.
+
+    rows: finite float32, 2-D, C-contiguous; segment: of each row, an index of thresholds.
+    """
     from qsim.kernels import stats
 
     u = rows.view(np.uint32)
@@ -99,17 +102,21 @@ def _sums(rows: Array, frame: Frame, thresholds: NDArray[np.float64]) -> tuple[l
         found = []
         for i in range(r.start, r.stop):
             bins = np.zeros(320, np.int64)
-            s = int(frame.segment[i])
+            s = int(segment[i])
             found.append((s, bins, stats.magnitude_sum(u[i, c], int(limits[s]), bins)))
         return found
 
-    totals, counts = [0] * frame.segments, [0] * frame.segments
+    totals, counts = [0] * thresholds.size, [0] * thresholds.size
     for found in run(task, pieces(*rows.shape)):
         for s, bins, n in found:
             counts[s] += n
-            for field in np.flatnonzero(bins):
-                totals[s] += int(bins[field]) << max(int(field) - 1, 0)
+            totals[s] += in_last_bits(bins)
     return [t / (1 << 149) for t in totals], counts
+
+
+def in_last_bits(bins: Array) -> int:
+    """The exact sum that `kernels.stats.magnitude_sum` left in its bins, in units of 2^-149."""
+    return sum(int(bins[field]) << max(int(field) - 1, 0) for field in np.flatnonzero(bins))
 
 
 def patterns_below(thresholds: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -177,7 +177,7 @@ def _dot_products(a: _Bytes, w: _Bytes) -> NDArray[np.int32]:
             row_terms[rows] = (q * u[rows].sum(axis=1, dtype=np.int64)).astype(np.int32)
         kernels.multiply(u_words, packed, row_terms, column_terms, out, rows.start, rows.stop)
 
-    run(task, _shares(m, kernels.ROWS, k * n))
+    run(task, shares(m, kernels.ROWS, k * n))
     return out
 
 
@@ -187,7 +187,7 @@ def _packed(w: _Bytes, words: int) -> tuple[NDArray[np.int32], NDArray[np.int32]
 
     n, flip = w.codes.shape[1], w.flip ^ 128
     panels = -(-n // kernels.COLUMNS)
-    packed, sums = _aligned((panels, words, kernels.COLUMNS)), np.zeros(panels * kernels.COLUMNS, np.int32)
+    packed, sums = aligned((panels, words, kernels.COLUMNS)), np.zeros(panels * kernels.COLUMNS, np.int32)
     shape = 4 * words, sums.size
     if w.codes.flags.c_contiguous:
         pack, source = kernels.pack_rows, _filled(w.codes, shape, flip)
@@ -201,7 +201,7 @@ def _packed(w: _Bytes, words: int) -> tuple[NDArray[np.int32], NDArray[np.int32]
     return packed, sums
 
 
-def _shares(rows: int, unit: int, products: int) -> list[tuple[slice, slice]]:
+def shares(rows: int, unit: int, products: int) -> list[tuple[slice, slice]]:
     """Pieces of rows, cut at multiples of unit: the same number for every thread, equal, none too small for a thread."""
     units, threads = -(-rows // unit), num_threads()
     count = min(threads * max(1, units // (UNITS * threads)), units, max(1, rows * products // PRODUCTS))
@@ -218,7 +218,7 @@ def _filled(x: NDArray[np.uint8], shape: tuple[int, int], fill: int) -> NDArray[
     return out
 
 
-def _aligned(shape: tuple[int, ...]) -> NDArray[np.int32]:
+def aligned(shape: tuple[int, ...]) -> NDArray[np.int32]:
     """An empty array that starts at a cache line."""
     size = 4 * math.prod(shape)
     room = np.empty(size + 64, np.uint8)
