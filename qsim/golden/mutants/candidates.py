@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import islice
+from itertools import chain, islice
 
 from qsim.golden.bits import float32, value_of
 from qsim.golden.cases import random
-from qsim.golden.cases.draft import Inputs, Words
+from qsim.golden.cases.draft import Inputs, Words, defaults
+from qsim.golden.mutants.alignment import alignment_edges
 from qsim.golden.ports import formats
 from qsim.golden.suite import Suite
 from qsim.golden.unit import Port, Unit
-from qsim.reference.numbers import HALF, power
-from qsim.spec import Format
+from qsim.golden.unit_reference import _row
+from qsim.reference.block_dot import block_scale, element
+from qsim.reference.numbers import HALF, multiply, power
+from qsim.spec import FLOAT32, Format
 
 EFFORT = 4000  # candidates a suite is given
 
@@ -22,13 +25,40 @@ def candidates(suite: Suite, seed: int) -> Iterator[Inputs]:
     from qsim.golden.cases import _drafts
 
     unit = suite.unit
+    yield from alignment_edges(unit)
     yield from (draft.inputs for draft in islice(_drafts(unit, 1 << 20), EFFORT))
+    yield from through_encoders(unit)
     words = Words(seed, 0x6D75)
     for i in range(1 << 20):
         for draft in random(unit, seed * 1000 + i, 50):
             yield draft.inputs
         for _ in range(50):
             yield changed_case(suite, words)
+
+
+def through_encoders(unit: Unit) -> Iterator[Inputs]:
+    """Of a chain: the values of the operands of every directed case of its dot product."""
+    from qsim.golden.cases import _drafts
+
+    if unit.kind != "chain" or unit.datapath is None:
+        return
+    one = Unit("dot", unit.datapath, None, unit.k, parameters=unit.parameters)
+    rest = defaults(unit)
+    for inputs in chain(alignment_edges(one), (draft.inputs for draft in islice(_drafts(one, 2), EFFORT))):
+        sides = zip(("activation", "weight"), formats(unit), strict=True)
+        rows = {f"{side}_input": decoded(one, inputs, side, fmt) for side, fmt in sides}
+        given = {name: inputs[name] for name in rest if name in inputs}
+        if all(rows.values()):
+            yield rest | given | {name: unit.port(name).join(values) for name, values in rows.items() if values}
+
+
+def decoded(unit: Unit, inputs: Inputs, side: str, fmt: Format) -> list[int] | None:
+    """The float32 values of an operand's words, channel and tensor scales apart; None where they are no finite float32s."""
+    row = _row(unit, inputs, side, fmt)
+    values = [multiply(element(row, k), block_scale(row, k)[2]) for k in range(unit.k)]
+    patterns = [float32(v) for v in values if not isinstance(v, str)]
+    exact = [FLOAT32.value(p) for p in patterns] == values
+    return patterns if exact else None
 
 
 def changed_case(suite: Suite, words: Words) -> Inputs:

@@ -5,6 +5,7 @@ The search is the same on every machine: its words come from the seed, and mutan
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -50,36 +51,28 @@ def close(suite: Suite, *, seed: int = 0, effort: int = EFFORT, told: Callable[[
 
 
 def _round(unit: Unit, left: list[Mutant], batch: list[Inputs], cases: list[Case]) -> list[Mutant]:
-    """One look at every survivor; a case that kills one is tried on those after it first."""
-    added: list[Case] = []
-    survivors = []
-    for mutant in left:
-        with built(mutant.hooks):
-            known = any(kills(unit, mutant, case) for case in added)
-            found = None if known else _first(unit, mutant, batch)
-        if known:
-            continue
-        if found is None:
-            survivors.append(mutant)
-            continue
-        case = Case(len(cases) + 1, (FLAG,), batch[found], f"kills {mutant.name}: {mutant.why}")
-        cases.append(case)
-        added.append(case)
-    return survivors
+    """One look at every survivor: the candidate that kills most of them, then the one that kills most of the others."""
+    found = {mutant.name: _killers(unit, mutant, batch) for mutant in left}
+    whys = {mutant.name: mutant.why for mutant in left}
+    while counts := Counter(i for killers in found.values() for i in killers):
+        best = min(counts, key=lambda i: (-counts[i], i))
+        names = [name for name, killers in found.items() if best in killers]
+        text = f"{names[0]}: {whys[names[0]]}" if len(names) == 1 else "; ".join(names)
+        cases.append(Case(len(cases) + 1, (FLAG,), batch[best], f"kills {text}"))
+        found = {name: killers for name, killers in found.items() if name not in names}
+    return [mutant for mutant in left if mutant.name in found]
 
 
-def _first(unit: Unit, mutant: Mutant, batch: list[Inputs]) -> int | None:
-    """The first candidate that kills the mutant, which is built."""
-    for i, values in enumerate(batch):
-        if kills(unit, mutant, Case(0, (), values)):
-            return i
-    return None
+def _killers(unit: Unit, mutant: Mutant, batch: list[Inputs]) -> set[int]:
+    """The candidates that kill the mutant."""
+    with built(mutant.hooks):
+        return {i for i, values in enumerate(batch) if kills(unit, mutant, Case(0, (), values))}
 
 
 def _again(first: Strength, whole: Suite, before: int) -> Strength:
     """The verdicts of the whole suite: what survived is judged over the cases that were added."""
-    added = replace(whole, cases=whole.cases[before:])
-    found = [v if v.state != "survived" else judge(added, v.mutant, False) for v in first.verdicts]
+    added = whole.cases[before:]
+    found = [v if v.state != "survived" else judge(whole.unit, added, v.mutant) for v in first.verdicts]
     return Strength(whole.name, tuple(found), first.every)
 
 

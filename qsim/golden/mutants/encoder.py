@@ -111,6 +111,8 @@ def _inputs() -> Iterator[Mutant]:
 
     yield Mutant("input: sign lost", "the sign bit is not connected", read(lambda p: p & ~SIGN))
     yield Mutant("input: sticky bits lost", "the 12 lowest bits of the mantissa are not looked at", read(lambda p: p & ~0xFFF))
+    yield Mutant("input: upper half only", "the encoder takes bfloat16", read(lambda p: p & 0xFFFF0000))
+    yield Mutant("input: lowest exponent bit lost", "it is not connected", read(lambda p: p & ~(1 << 23)))
     yield Mutant("input: lowest bit lost", "the last bit of the mantissa is not looked at", read(lambda p: p & ~1))
     yield Mutant(
         "input: one's complement",

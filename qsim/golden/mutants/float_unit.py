@@ -62,12 +62,22 @@ def float_mutants(own: FloatAccumulator, make: Callable[..., tuple[Hook, ...]], 
     )
     if own.c == "aligned" and "bias" in unit.parameters and own.order != "pairwise":
         yield Mutant("c: late", "c is added in float32 after the products", make(c="late_f32"), STEPS)
+    alone = "the sum is one step: a tree of one leaf, and c is added to it either way" if _steps(unit, own) == 1 else ""
     if own.order == "ascending" and own.c == "late_f32":
-        yield Mutant("sum: pairwise", "a tree of steps instead of a running sum", make(order="pairwise"), STEPS)
+        yield Mutant("sum: pairwise", "a tree of steps instead of a running sum", make(order="pairwise"), STEPS, alone)
     if own.order == "pairwise":
-        yield Mutant("sum: ascending", "a running sum instead of a tree of steps", make(order="ascending"), STEPS)
+        yield Mutant("sum: ascending", "a running sum instead of a tree of steps", make(order="ascending"), STEPS, alone)
     if own.daz:
         yield Mutant("operands: subnormals", "subnormal operands are kept", make(daz=False))
+
+
+def _steps(unit: Unit, own: FloatAccumulator) -> int:
+    """Steps of a sum."""
+    acc = unit.block
+    if acc is None:
+        return -(-unit.k // own.nfma(formats(unit)[0].name))
+    block = max(f.block_size for f in formats(unit) if f.block_scales)
+    return -(-unit.k // (acc.nfma * (1 if acc.terms == "products" else acc.sum_length(block))))
 
 
 def _largest_product(unit: Unit) -> Fraction | None:

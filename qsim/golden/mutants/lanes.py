@@ -26,6 +26,8 @@ def lane_mistakes(unit: Unit, fmt: Format) -> Iterator[tuple[str, str, Change]]:
     yield "last lane dropped", "the loop ends one too early", with_codes(lambda c: [*c[:-1], 0])
     yield "first lane twice", "lane 1 is wired to element 0", with_codes(lambda c: [c[0], c[0], *c[2:]])
     yield "last lane twice", "the last but one lane is wired to the last element", with_codes(lambda c: [*c[:-2], c[-1], c[-1]])
+    if k > 2:
+        yield from _more(k, (1 << fmt.element.bits) - 1)
     if block > 1 and k > block:
         yield (
             "blocks reversed",
@@ -34,6 +36,22 @@ def lane_mistakes(unit: Unit, fmt: Format) -> Iterator[tuple[str, str, Change]]:
                 row, codes=_blocks(row.codes, block), scales=tuple(_blocks(s, len(s) * block // k) for s in row.scales)
             ),
         )
+
+
+def _more(k: int, ones: int) -> Iterator[tuple[str, str, Change]]:
+    """What two lanes are too few for."""
+    half = k // 2
+    yield "lanes moved back by one", "every lane gets the element before its own", with_codes(lambda c: [c[-1], *c[:-1]])
+    yield "halves exchanged", "the upper half of the lanes is read first", with_codes(lambda c: [*c[half:], *c[:half]])
+    yield "first and last lane exchanged", "their wires cross", with_codes(lambda c: [c[-1], *c[1:-1], c[0]])
+    yield "middle lane dropped", "one lane is not connected", with_codes(lambda c: [*c[:half], 0, *c[half + 1 :]])
+    yield "upper half dropped", "half of the lanes are not connected", with_codes(lambda c: [*c[:half], *[0] * (k - half)])
+    yield (
+        "odd lanes read their neighbours",
+        "the lowest bit of the lane's number is not connected",
+        with_codes(lambda c: [c[i & ~1] for i in range(k)]),
+    )
+    yield "first lane stuck at ones", "its wires hang at the supply", with_codes(lambda c: [ones, *c[1:]])
 
 
 def reversed_in_blocks(codes: list[int], block: int) -> list[int]:

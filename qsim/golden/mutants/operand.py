@@ -31,6 +31,8 @@ def operand_mutants(unit: Unit) -> Iterator[Mutant]:
         for name, why, row in (*lane_mistakes(unit, fmt), *element_mistakes(fmt), *scale_mistakes(unit, fmt)):
             proof = _never_written(unit, side, fmt, name)
             yield Mutant(f"{side}: {name}", why, (Hook(ROW, _of_row(side, row)),), proof=proof)
+        if formats(unit)[0] == formats(unit)[1]:
+            yield Mutant(f"{side}: of the other operand", "its port is wired to the other's words", (Hook(ROW, _of_other(side)),))
 
 
 def _never_written(unit: Unit, side: str, fmt: Format, name: str) -> str:
@@ -62,6 +64,19 @@ def _of_words(side: str, fmt: Format, word: Callable[[int], int]) -> Callable[[C
             port = unit.port(side)
             pattern = sum(word(v) << i * port.width for i, v in enumerate(port.split(inputs[side])))
             return original(unit, dict(inputs) | {side: pattern}, which, of)
+
+        return row
+
+    return make
+
+
+def _of_other(side: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """The words of the other operand; channel and tensor scales stay."""
+
+    def make(original: Callable[..., Any]) -> Callable[..., Any]:
+        def row(unit: Unit, inputs: dict[str, int], which: str, of: Format) -> Any:
+            other = "weight" if side == "activation" else "activation"
+            return original(unit, dict(inputs) | {side: inputs[other]} if which == side else inputs, which, of)
 
         return row
 

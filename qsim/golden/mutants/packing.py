@@ -39,10 +39,28 @@ def packing_mutants(fmt: Format) -> Iterator[Mutant]:
         codes(lambda c: [c[i ^ 1] if i ^ 1 < len(c) else v for i, v in enumerate(c)]),
     )
     yield Mutant("words: last element lost", "the loop ends one too early", codes(lambda c: [*c[:-1], 0]))
+    yield Mutant("words: first element lost", "the loop starts at 1", codes(lambda c: [0, *c[1:]]))
+    yield Mutant("words: elements moved by one", "the index is one off", codes(lambda c: [*c[1:], c[0]]))
+    yield Mutant(
+        "words: halves exchanged",
+        "the upper half of the elements comes first",
+        codes(lambda c: [*c[len(c) // 2 :], *c[: len(c) // 2]]),
+    )
+    yield Mutant("words: first element twice", "the index starts with a step too late", codes(lambda c: [c[0], *c[:-1]]))
+    yield Mutant("words: last element twice", "the index stops one too early", codes(lambda c: [*c[:-2], c[-1], c[-1]]))
+    if fmt.element.bits > 1:
+        yield Mutant(
+            "words: lowest bits lost", "the last bit of an element is not connected", codes(lambda c: [v & ~1 for v in c])
+        )
     yield Mutant(
         "words: sign bits lost",
         "the top bit of an element is not connected",
         codes(lambda c: [v & ((1 << (fmt.element.bits - 1)) - 1) for v in c]),
+    )
+    yield Mutant(
+        "words: sign bits inverted",
+        "the top bit of an element is read the other way",
+        codes(lambda c: [v ^ 1 << (fmt.element.bits - 1) for v in c]),
     )
     for level, s in enumerate(fmt.block_scales):
         mask = (1 << s.bits) - 1
@@ -56,7 +74,18 @@ def packing_mutants(fmt: Format) -> Iterator[Mutant]:
             "its lowest bit is inverted",
             packed(lambda q, level=level, mask=mask: _with_scale(q, level, lambda c: [(v ^ 1) & mask for v in c])),  # type: ignore[misc]
         )
+        if s.bits > 1:
+            yield Mutant(
+                f"words: scale{level} top bit lost",
+                "its top bit is not connected",
+                packed(lambda q, level=level, mask=mask: _with_scale(q, level, lambda c: [v & mask >> 1 for v in c])),  # type: ignore[misc]
+            )
         if isinstance(s.group, int) and s.group < fmt.block_size:
+            yield Mutant(
+                f"words: scale{level} of the next group",
+                "the index is one off",
+                packed(lambda q, level=level: _with_scale(q, level, lambda c: [*c[1:], c[0]])),  # type: ignore[misc]
+            )
             yield Mutant(
                 f"words: scale{level} reversed",
                 "they are numbered from the other end",

@@ -10,7 +10,7 @@ from qsim.golden.mutants.mutant import Mutant, changed, replaced
 from qsim.golden.mutants.places import ELEMENT, REQUANTIZE, with_requantizer
 from qsim.golden.mutants.reach import Reach
 from qsim.golden.mutants.registers import register_mutants
-from qsim.golden.mutants.requantizer_arguments import argument_mutants, clamp_mutants, zero_point_mutants
+from qsim.golden.mutants.requantizer_arguments import argument_mutants, clamp_mutants, result_mutants, zero_point_mutants
 from qsim.golden.mutants.requantizer_reach import accumulator_interval, narrows_of, requantizer_reach, significand_shifts
 from qsim.golden.mutants.rounding import rounding_mutants, step_mutants
 from qsim.golden.unit import Unit
@@ -34,6 +34,7 @@ def requantizer_mutants(unit: Unit) -> Iterator[Mutant]:
     yield from argument_mutants(unit, q, acc)
     yield from zero_point_mutants(unit, q)
     yield from clamp_mutants(unit)
+    yield from result_mutants(unit)
 
 
 def _steps(q: Requantizer, reach: Reach) -> Iterator[Mutant]:

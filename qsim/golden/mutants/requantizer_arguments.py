@@ -8,6 +8,7 @@ from typing import Any
 
 from qsim.golden.mutants.mutant import Mutant, replaced
 from qsim.golden.mutants.places import ELEMENT, REQUANTIZE, signed, with_requantizer
+from qsim.golden.mutants.words import groups
 from qsim.golden.unit import Unit, signed_bits
 from qsim.reference.numbers import round_to_float
 from qsim.reference.requantize import narrow
@@ -35,6 +36,17 @@ def argument_mutants(unit: Unit, q: Requantizer, acc: Interval) -> Iterator[Muta
         of_acc(lambda v: v % (1 << bits)),
         proof=wraps_back(q, bits),
     )
+    yield Mutant("requantizer: accumulator one high", "a carry in is stuck at 1", of_acc(lambda v: v + 1))
+    yield Mutant("requantizer: accumulator's lowest bit lost", "it is not connected", of_acc(lambda v: v & ~1))
+    yield Mutant("requantizer: accumulator's lowest byte lost", "its shift is made too early", of_acc(lambda v: v >> 8 << 8))
+    yield Mutant("requantizer: accumulator's sign lost", "its magnitude is taken", of_acc(abs))
+    yield Mutant(
+        "requantizer: accumulator in one's complement",
+        "a negative one is inverted without adding 1",
+        of_acc(lambda v: v - 1 if v < 0 else v),
+    )
+    if bits > 16:
+        yield Mutant("requantizer: accumulator of 16 bits", "its upper half is not connected", of_acc(lambda v: signed(v, 16)))
     if "multiplier" in q.prep.takes:
         width = signed_bits(q.multiplier)
         magnitude = max(map(abs, q.multiplier)).bit_length()
@@ -60,7 +72,9 @@ def argument_mutants(unit: Unit, q: Requantizer, acc: Interval) -> Iterator[Muta
     if "scale" in q.prep.takes:
         for factor, what in ((Fraction(2), "doubled"), (Fraction(1, 2), "halved")):
             yield Mutant(f"scale: {what}", "its exponent's bias is one off", given("scale", lambda s, f=factor: s * f))  # type: ignore[misc]
+        yield Mutant("scale: one unit high", "it is rounded up", given("scale", _next))
         yield Mutant("scale: lowest bit lost", "its significand is one bit short", given("scale", _short_significand))
+        yield Mutant("scale: 11 bits", "its significand is that of float16", given("scale", lambda s: _truncated(s, 13)))
         yield Mutant("scale: bfloat16", "its significand has 8 bits", given("scale", lambda s: _truncated(s, 16)))
     yield from _product_wires(q, acc)
 
@@ -77,6 +91,11 @@ def wraps_back(q: Requantizer, bits: int) -> str:
 
 def _short(bits: int) -> Callable[[int], int]:
     return lambda s: s % (1 << bits) if s >= 0 else -(-s % (1 << bits))
+
+
+def _next(scale: Fraction) -> Fraction:
+    """The next float32."""
+    return FLOAT32.value(round_to_float(scale, FLOAT32) + 1)  # type: ignore[return-value]
 
 
 def _short_significand(scale: Fraction) -> Fraction:
@@ -145,6 +164,8 @@ def zero_point_mutants(unit: Unit, q: Requantizer) -> Iterator[Mutant]:
         return requantize
 
     yield Mutant("out_zero_point: ignored", "it is not connected", zero(lambda z: 0))
+    yield Mutant("out_zero_point: twice", "it is added at two stages", zero(lambda z: 2 * z))
+    yield Mutant("out_zero_point: lowest bit lost", "its last bit is not connected", zero(lambda z: z & ~1))
     yield Mutant("out_zero_point: subtracted", "its sign is wrong", zero(lambda z: -z))
     yield Mutant("out_zero_point: one off", "it is one too large", zero(lambda z: z + 1))
     if out.element.qmin < 0:
@@ -193,3 +214,38 @@ def clamp_mutants(unit: Unit) -> Iterator[Mutant]:
         ("low one late", ">= of the bound minus 1", lambda low, high: (low - 1, high)),
     ):
         yield Mutant(f"clamp: {what}", why, bounds(change))
+
+
+def result_mutants(unit: Unit) -> Iterator[Mutant]:
+    """The result's wires."""
+    out = unit.out_format
+    assert out is not None
+    bits, negative = out.element.bits, out.element.qmin < 0
+    top, mask = 1 << (bits - 1), (1 << bits) - 1
+
+    def wired(change: Callable[[int], int]) -> Any:
+        """The result's pattern, changed, as the value that the port shows."""
+
+        def make(original: Callable[..., Any]) -> Callable[..., Any]:
+            def requantize(acc: Any, q: Requantizer, **rest: Any) -> Any:
+                values, events = original(acc, q, **rest)
+                patterns = [change(v & mask) & mask for v in values]
+                return [p - (p >> (bits - 1) << bits) if negative else p for p in patterns], events
+
+            return requantize
+
+        return replaced(REQUANTIZE, make)
+
+    for what, why, change in (
+        ("one high", "a carry in is stuck at 1", lambda p: p + 1),
+        ("lowest bit lost", "it is not connected", lambda p: p & ~1),
+        ("top bit lost", "it is not connected", lambda p: p & ~top),
+        ("top bit inverted", "a signed result is shown with an offset, or an unsigned one without", lambda p: p ^ top),
+        ("bits reversed", "its wires are numbered from the other end", lambda p: groups(p, bits, 1, reverse=True)),
+        ("one's complement", "a negative result is inverted without adding 1", lambda p: p - (p >> (bits - 1))),
+        ("sign and magnitude", "it is not turned into two's complement", lambda p: top | -p if p & top else p),
+        ("nibbles swapped", "the high nibble comes first", lambda p: p >> 4 | p << 4),
+    ):
+        signed_only = what in ("one's complement", "sign and magnitude")
+        if (negative or not signed_only) and (bits == 8 or what != "nibbles swapped"):
+            yield Mutant(f"result: {what}", why, wired(change))

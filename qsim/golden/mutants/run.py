@@ -18,7 +18,7 @@ from qsim.golden.unit import Unit
 
 @dataclass(frozen=True)
 class Verdict:
-    """killed: by how many cases (1 where the run stopped at the first); case, stage: the first of them, where it differs."""
+    """killed: by how many cases (1 where the run stopped at the first that kills); case, stage: that one, where it differs."""
 
     mutant: Mutant
     killed: int
@@ -92,16 +92,22 @@ def strength(suite: Suite, *, every: bool = False, only: str = "", ports: Sequen
     """
     unit = suite.unit
     hidden = tuple(p.name for p in unit.outputs if ports and p.name not in ports)
-    found = [judge(suite, mutant, every, hidden) for mutant in mutants_of(unit) if only in mutant.name]
+    found, order = [], list(suite.cases)
+    for mutant in mutants_of(unit):
+        if only not in mutant.name:
+            continue
+        found.append(judge(unit, order, mutant, every, hidden))
+        if not every and found[-1].killed:  # what kills one often kills the next
+            order.insert(0, order.pop(next(i for i, case in enumerate(order) if case.id == found[-1].case)))
     return Strength(suite.name, tuple(found), every)
 
 
-def judge(suite: Suite, mutant: Mutant, every: bool = False, hidden: tuple[str, ...] = ()) -> Verdict:
+def judge(unit: Unit, cases: Sequence[Case], mutant: Mutant, every: bool = False, hidden: tuple[str, ...] = ()) -> Verdict:
     """One mutant over the cases."""
     killed, first, stage = 0, None, ""
     with built(mutant.hooks):
-        for case in suite.cases:
-            place = kills(suite.unit, mutant, case, hidden)
+        for case in cases:
+            place = kills(unit, mutant, case, hidden)
             if place:
                 killed += 1
                 first, stage = (case.id, place) if first is None else (first, stage)
