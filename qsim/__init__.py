@@ -14,7 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from qsim import adaround, lowbit, verify
+    from qsim import adaround, lowbit, ranges, verify
     from qsim.adaround import adaptive_round
     from qsim.codec import QTensor, convention_names, decode, encode, quantize, set_num_threads
     from qsim.datapath.activation_range import activation_range
@@ -62,7 +62,7 @@ _HOME = {
     "qsim.spec": ("LFSR", "Counter", "Format", "Options", "SpecError", "format_names", "load_format"),
     "qsim.spec.datapath": ("Datapath",),
 }
-_SUBMODULES = ("adaround", "lowbit", "verify")
+_SUBMODULES = ("adaround", "lowbit", "ranges", "verify")
 _MODULE = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
@@ -107,6 +107,7 @@ __all__ = [
     "preset_names",
     "quantize",
     "quantize_multiplier",
+    "ranges",
     "requantize",
     "set_num_threads",
     "sub",

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.kernels
 RANGED = ("absmax", "affine", "vsq", "nvfp4")
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=80)
 @given(fmt=st.one_of(formats(*RANGED), user_formats().filter(lambda f: f.family in RANGED)), data=st.data())
 def test_limits_equal_the_reference(fmt: Format, data: Any) -> None:
     """encode(limits=) gives the reference's bits, or refuses as it does, for every format, geometry, option and range."""
@@ -40,14 +40,14 @@ def test_limits_equal_the_reference(fmt: Format, data: Any) -> None:
     assert np.array_equal(qsim.quantize(x, fmt, limits=(low, high), **geometry, **options), actual.decode(), equal_nan=True)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=40)
 @given(fmt=formats(*RANGED), data=st.data())
 def test_the_limits_of_a_tensor_itself_change_nothing(fmt: Format, data: Any) -> None:
     """With the tensor's own extremes as limits, encode gives what it gives without."""
     x = data.draw(arrays(finite=True).filter(lambda a: a.size > 0)).reshape(1, -1)
-    plain = qsim.encode(x, fmt)
+    plain = qsim.encode(x, fmt, scale_overflow="saturate")
 
-    limited = qsim.encode(x, fmt, limits=(x.min(), x.max()))
+    limited = qsim.encode(x, fmt, scale_overflow="saturate", limits=(x.min(), x.max()))
 
     assert np.array_equal(plain.codes, limited.codes)
     assert all(np.array_equal(a, b) for a, b in zip(plain.scales, limited.scales, strict=True))

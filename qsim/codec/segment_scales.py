@@ -23,11 +23,18 @@ def float_scale_type(q: QTensor, level: int = 0) -> tuple[int, int, int]:
 
 def segment_extremes(frame: Frame, x: NDArray[np.float32], *, signs: bool) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
     """Largest positive and largest negative magnitude pattern of each segment; without `signs`, both in the first."""
+    return row_extremes(frame.view(x), frame.segment, frame.segments, signs=signs)
+
+
+def row_extremes(
+    x: NDArray[np.float32], segment: NDArray[np.int64], segments: int, *, signs: bool
+) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
+    """The same of rows (C-contiguous, 2-D), row r belonging to segment[r]."""
     from qsim.kernels import stats
     from qsim.kernels.jit import JIT
 
-    u = frame.view(x).view(np.uint32)
-    high, low = np.zeros(frame.segments, np.uint32), np.zeros(frame.segments, np.uint32)
+    u = x.view(np.uint32)
+    high, low = np.zeros(segments, np.uint32), np.zeros(segments, np.uint32)
     lanes = False
     if JIT:
         from qsim.kernels import fast, vector
@@ -45,9 +52,9 @@ def segment_extremes(frame: Frame, x: NDArray[np.float32], *, signs: bool) -> tu
             fast.amax_of_rows(part.reshape(-1), part.shape[1], a)
         return r, a, b
 
-    for r, a, b in run(task, pieces(frame.rows, frame.length)):
-        np.maximum.at(high, frame.segment[r], a)
-        np.maximum.at(low, frame.segment[r], b)
+    for r, a, b in run(task, pieces(*u.shape)):
+        np.maximum.at(high, segment[r], a)
+        np.maximum.at(low, segment[r], b)
     return high, low
 
 

@@ -1,0 +1,18 @@
+"""The bits that a method's formula counts on."""
+
+from __future__ import annotations
+
+from qsim.spec import Format, load_format
+
+
+def level_bits(bits: int | None, fmt: str | Format | None) -> int:
+    """`bits`, or those of the format's element; 8 if neither is given."""
+    if fmt is not None:
+        width = load_format(fmt).element.bits
+        if bits is not None and bits != width:
+            raise ValueError(f"bits={bits} with a format of {width} bits an element; allowed: one of the two")
+        bits = width
+    bits = 8 if bits is None else bits
+    if not isinstance(bits, int) or isinstance(bits, bool) or not 2 <= bits <= 16:
+        raise ValueError(f"bits={bits!r}; allowed: 2 to 16")
+    return bits

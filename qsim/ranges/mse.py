@@ -1,0 +1,130 @@
+"""The threshold of least squared error, by exhaustive search with the codec's own quantizer."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qsim.codec.limits import RANGED
+from qsim.codec.quantize import quantize
+from qsim.codec.threads import pieces, run
+from qsim.ranges.calibrator import Array, Calibrator
+from qsim.ranges.levels import level_bits
+from qsim.ranges.stores import Values
+from qsim.spec import Format, load_format
+from qsim.spec.load import parse_format
+
+STEPS = 16  # candidates an octave
+
+
+class MSE(Calibrator):
+    """Of the candidates t, the one with the least sum of (x - quantize(x, fmt, limits of t))^2; of equal ones the largest.
+
+    Candidates: amax * m / 32 * 2^-k for m = 32 .. 17 and k = 0 .. octaves - 1, once to float32: 16 an octave, all are tried.
+    fmt: any format with a float outermost scale (int, uint, vsq, nvfp4); bits=N instead: intN, or affine uintN with
+    symmetric=False. A format with blocks takes batches whose last dimension is a multiple of its block.
+
+    Keeps the values, 4 bytes each. Each squared error is rounded to an integer in units of about 2^-54 of amax^2, and the
+    integers are added: the result does not depend on order, batches or threads, and merging is exact.
+    """
+
+    def __init__(
+        self,
+        *,
+        bits: int | None = None,
+        fmt: str | Format | None = None,
+        octaves: int = 10,
+        symmetric: bool = True,
+        axis: int | None = None,
+        group: int | None = None,
+    ) -> None:
+        """Check the settings."""
+        if not isinstance(octaves, int) or not 1 <= octaves <= 32:
+            raise ValueError(f"octaves={octaves!r}; allowed: 1 to 32")
+        width = level_bits(bits, fmt)
+        self.format = integer_format(width, symmetric) if fmt is None else load_format(fmt)
+        name, family = self.format.name, self.format.family
+        if family not in RANGED:
+            raise ValueError(f"fmt={name} (family {family}) has no range to choose; allowed: {', '.join(RANGED)}")
+        if symmetric == (family == "affine"):
+            raise ValueError(f"symmetric={symmetric} with {name}; allowed: {not symmetric}")
+        several = axis is not None if family == "nvfp4" else group is not None
+        if self.format.granularity is None and several:
+            raise ValueError(f"{name} has one outermost scale a {self.format.scales[-1].group}; allowed: as many ranges")
+        if self.format.granularity is not None:
+            self.format = self.format.with_granularity("channel")
+        super().__init__(fmt=name, octaves=octaves, symmetric=symmetric, axis=axis, group=group)
+        self._store = Values()
+        self._chosen: tuple[Array, Array] | None = None
+
+    def observe(self, batch: object) -> Self:
+        """Take a batch into account; returns the calibrator."""
+        shape, block = np.asarray(batch).shape, self.format.block_size
+        if block > 1 and (not shape or shape[-1] % block):
+            raise ValueError(
+                f"batch {self.batches} has shape {shape}; allowed for {self.format.name}: a last dimension that is a multiple"
+                f" of {block} (rule C2)"
+            )
+        return super().observe(batch)
+
+    def _update_rows(self, number: int, ids: NDArray[np.int64], rows: NDArray[np.float32]) -> None:
+        self._chosen = None
+        self._store.add(number, ids, rows)
+
+    def _merge(self, other: MSE) -> None:
+        self._chosen = None
+        self._store.merge(other._store)
+
+    def _range(self) -> tuple[Array, Array]:
+        if self._chosen is None:
+            amax = self._amax
+            best: list[int | None] = [None] * amax.size
+            threshold = amax.astype(np.float32)
+            for candidate in self._candidates(amax):
+                for i, error in self._errors(self._clipped(candidate)):
+                    least = best[i]
+                    if least is None or error < least:
+                        best[i], threshold[i] = error, candidate[i]
+            self._chosen = self._clipped(threshold)
+        return self._chosen
+
+    def _candidates(self, amax: NDArray[np.float64]) -> list[NDArray[np.float32]]:
+        """From amax down; one value a segment each."""
+        factors = [m / 32 * 2.0**-k for k in range(self.settings["octaves"]) for m in range(32, 32 - STEPS, -1)]
+        with np.errstate(under="ignore"):
+            return [(amax * f).astype(np.float32) for f in factors]
+
+    def _errors(self, ends: tuple[Array, Array]) -> list[tuple[int, int]]:
+        """(segment, sum of squared errors in units of its own) for a range of each."""
+        found = []
+        scale = np.ldexp(1.0, 25 - np.frexp(self._amax)[1])
+        for ids, rows in self._store.joined():
+            pair = tuple(end[ids] if self.format.scales[-1].group == "channel" else end[0] for end in ends)
+            y = quantize(rows, self.format, axis=-1, channel_axis=0, limits=pair, scale_overflow="saturate")
+            found += list(zip(ids.tolist(), squared_errors(rows, y, scale[ids]), strict=True))
+        return found
+
+
+def squared_errors(x: NDArray[np.float32], y: NDArray[np.float32], scale: NDArray[np.float64]) -> list[int]:
+    """Sum of ((x - y) * scale)^2 of each row, each square rounded to an integer; scale: 2^k, |x - y| * scale <= 2^26."""
+    from qsim.kernels.ranges import error_sums
+
+    def task(r: slice, c: slice) -> tuple[slice, Array, Array]:
+        low, high = np.zeros(r.stop - r.start, np.int64), np.zeros(r.stop - r.start, np.int64)
+        error_sums(x[r, c], y[r, c], scale[r], low, high)
+        return r, low, high
+
+    sums = [0] * x.shape[0]
+    for r, low, high in run(task, pieces(*x.shape)):
+        for i, a, b in zip(range(r.start, r.stop), low.tolist(), high.tolist(), strict=True):
+            sums[i] += a + (b << 32)
+    return sums
+
+
+def integer_format(bits: int, symmetric: bool) -> Format:
+    """intN, or affine uintN, with a scale a channel."""
+    table: dict[str, Any] = {"name": f"{'int' if symmetric else 'uint'}{bits}", "zero_point": not symmetric}
+    table["element"] = {"kind": "int" if symmetric else "uint", "bits": bits}
+    return parse_format(table | {"scale": [{"type": "FP32", "group": "channel"}]})

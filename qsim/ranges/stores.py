@@ -1,0 +1,65 @@
+"""What a calibrator keeps of its batches when running extremes are not enough: the values, or a histogram of each segment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qsim.ranges.histogram import Given, Histogram, Magnitudes, Signed
+
+Ids = NDArray[np.int64]
+Rows = NDArray[np.float32]
+
+
+class Values:
+    """Every value, 4 bytes each."""
+
+    def __init__(self) -> None:
+        """Nothing yet."""
+        self._pieces: list[tuple[Ids, list[Rows]]] = []
+
+    def add(self, number: int, ids: Ids, rows: Rows) -> None:
+        """Keep piece `number` of a batch."""
+        if number == len(self._pieces):
+            self._pieces.append((ids, []))
+        self._pieces[number][1].append(rows.copy())
+
+    def merge(self, other: Values) -> None:
+        """Keep another's values too."""
+        for (_, mine), (_, more) in zip(self._pieces, other._pieces, strict=True):
+            mine.extend(more)
+
+    def joined(self) -> Iterator[tuple[Ids, Rows]]:
+        """All values of each piece: segments, and a row of values for each."""
+        for i, (ids, rows) in enumerate(self._pieces):
+            if len(rows) > 1:
+                self._pieces[i] = (ids, [np.concatenate(rows, axis=1)])
+            yield ids, self._pieces[i][1][0]
+
+
+class Histograms:
+    """One histogram a segment: on the grid of amax, or on that of the first batch as a stack has it."""
+
+    def __init__(self, bins: int, amax: float | None, *, signed: bool) -> None:
+        """Nothing yet."""
+        self._bins, self._amax, self._signed = bins, amax, signed
+        self.of: dict[int, Histogram] = {}
+
+    def _make(self) -> Histogram:
+        if self._amax is not None:
+            return Given(self._bins, self._amax, self._signed)
+        return Signed(self._bins) if self._signed else Magnitudes(self._bins)
+
+    def add(self, number: int, ids: Ids, rows: Rows) -> None:
+        """Count the rows of a piece."""
+        for i, row in zip(ids.tolist(), rows, strict=True):
+            if i not in self.of:
+                self.of[i] = self._make()
+            self.of[i].add(row)
+
+    def merge(self, other: Histograms) -> None:
+        """Add the counts of another's histograms."""
+        for i, histogram in other.of.items():
+            self.of[i].merge(histogram)
