@@ -37,7 +37,7 @@ def energies(a: NDArray[Any], c: NDArray[Any]) -> NDArray[Any]:
     """The energy of every subset: bit i of the index says whether i is flipped."""
     found: NDArray[Any] = np.zeros(1, a.dtype)
     for i in range(len(c)):
-        linear: NDArray[Any] = np.array([2 * c[i] + a[i, i]])
+        linear: NDArray[Any] = np.array([2 * c[i] + a[i, i]], a.dtype)
         for j in range(i):
             linear = np.concatenate([linear, linear + 2 * a[i, j]])
         found = np.concatenate([found, found + linear])

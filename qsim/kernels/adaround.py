@@ -10,6 +10,10 @@ import numpy as np
 from qsim.kernels.jit import helper, kernel
 
 _LN2_HIGH, _LN2_LOW = 0.6931471803691238, 1.9082149292705877e-10
+_BIAS = 1074
+_POWERS = np.ldexp(1.0, np.arange(-_BIAS, 1024))
+_INVERSE_FACTORIALS = np.array([1.0 / math.factorial(i) for i in range(14, -1, -1)])
+_ODD_INVERSES = np.array([1.0 / i for i in range(23, 0, -2)])
 #: A flip must lower the energy by this share of what nearest rounding has: no cycle by rounding errors.
 _LEAST = 2.0**-40
 
@@ -157,10 +161,10 @@ def _exp(x):
     """e^x for |x| <= 700, within a few units of the last place."""
     k = math.floor(x * 1.4426950408889634 + 0.5)
     y = x - k * _LN2_HIGH - k * _LN2_LOW
-    total = 1.0
-    for i in range(14, 0, -1):
-        total = 1.0 + y * total / i
-    return math.ldexp(total, np.int32(k))
+    total = 0.0
+    for i in range(_INVERSE_FACTORIALS.size):
+        total = total * y + _INVERSE_FACTORIALS[i]
+    return total * _POWERS[np.int64(k) + _BIAS]
 
 
 @helper
@@ -173,8 +177,8 @@ def _log(x):
     y = (m - 1.0) / (m + 1.0)
     z = y * y
     total = 0.0
-    for i in range(23, 0, -2):
-        total = total * z + 1.0 / i
+    for i in range(_ODD_INVERSES.size):
+        total = total * z + _ODD_INVERSES[i]
     return 2.0 * y * total + e * (_LN2_HIGH + _LN2_LOW)
 
 
