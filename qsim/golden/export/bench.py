@@ -10,10 +10,9 @@ from typing import Any
 from qsim.golden.suite import Suite
 from qsim.golden.unit import OPTIONAL, Port, Unit
 from qsim.spec import SpecError
+from qsim.spec.port_names import SETTINGS, SIGNALS
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*")
-SIGNALS = ("clock", "reset", "in_valid", "in_ready", "out_valid", "out_ready")
-SETTINGS = ("k", "m", "n", "module", "parameters", "latency", "reset_low", *SIGNALS)
 CLAMP = ("clamp_low", "clamp_high")
 LATE = ("result", "multiplier", "shift", "scale")  # outputs that depend on scales and on the requantizer
 
