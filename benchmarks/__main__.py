@@ -2,7 +2,7 @@
 
 import click
 
-from benchmarks import codec, dot, gemm, golden, requantize
+from benchmarks import codec, dot, gemm, golden, lowbit, requantize
 
 
 @click.group(help=__doc__)
@@ -14,5 +14,6 @@ main.add_command(codec.command)
 main.add_command(dot.command)
 main.add_command(gemm.command)
 main.add_command(golden.command)
+main.add_command(lowbit.command)
 main.add_command(requantize.command)
 main()
