@@ -21,6 +21,8 @@ NOTES = {
     "Stochastic": "Random words just below and at the carry; catches a word added at the wrong place.",
     "Saturate": "overflow = saturate: the largest finite value instead of Inf or NaN.",
 }
+#: Formats whose options stand in the files of other integers and floats.
+DEFAULTS_ONLY = ("int2", "int3", "int5", "int6", "int16", "uint8", "fp6_e2m3", "tf32")
 
 
 @dataclass(frozen=True)
@@ -73,8 +75,8 @@ def encode_cases(fmt: Format) -> Iterator[ElementCase]:
         yield from _around(value, between, {})
     yield from _top_of_range(fmt, {})
     yield from _specials(fmt, {})
-    if fmt.block_scales:
-        return  # their rounding modes stand at block level
+    if fmt.block_scales or fmt.name in DEFAULTS_ONLY:
+        return  # the rounding modes of blocks stand at block level
     for mode in allowed_values("rounding", fmt):
         if mode not in ("half_even", "stochastic"):
             options = {"rounding": mode}

@@ -33,6 +33,7 @@ KEYS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     "block invalid": (("shape", "input", "error", "rule"), ("axis", "granularity", "channel_axis", "options", "random")),
 }
+PATTERNS = ("input", "codes", "scales", "words", "decoded", "random")  # lists of them, a scale level each
 HEX = re.compile(r"0x[0-9a-f]+")
 PACKED = re.compile(r"(0x)?([0-9a-f]{2})*")
 
@@ -67,7 +68,7 @@ class GoldenFile:
             "notes": self.notes,
         }
         lines = [f"{json.dumps(key)}: {json.dumps(value)}" for key, value in head.items() if value is not None]
-        tests = ",\n".join(json.dumps(test, separators=(",", ":")) for test in self.tests)
+        tests = ",\n".join(json.dumps(_joined(test), separators=(",", ":")) for test in self.tests)
         return "{" + ",\n".join([*lines, f'"tests": [\n{tests}\n]']) + "}\n"
 
 
@@ -149,7 +150,8 @@ def parse_golden(text: str) -> GoldenFile:
             raise GoldenError(
                 f"test {i}: id = {test.get('id')!r} is out of order" if isinstance(test, dict) else f"test {i}: not a table"
             )
-        _check_test(test, level, table["notes"])
+        tests[i - 1] = _split(test)
+        _check_test(tests[i - 1], level, table["notes"])
     unused = set(table["notes"]) - {flag for test in tests for flag in test["flags"]}
     if unused:
         raise GoldenError(f"notes of flags that no test has: {', '.join(sorted(unused))}")
@@ -163,6 +165,28 @@ def parse_golden(text: str) -> GoldenFile:
         table["notes"],
         tests,
     )
+
+
+def _joined(test: dict[str, Any]) -> dict[str, Any]:
+    """A test as it is written: a list of patterns is their digits, with spaces between."""
+    return {key: _words(value) if key in PATTERNS else value for key, value in test.items()}
+
+
+def _words(value: Any) -> Any:
+    if isinstance(value, list) and all(isinstance(text, str) for text in value):
+        return " ".join(text.removeprefix("0x") for text in value)
+    return [_words(part) for part in value] if isinstance(value, list) else value
+
+
+def _split(test: dict[str, Any]) -> dict[str, Any]:
+    """A test as it is used: a list of patterns."""
+    return {key: _patterns(value) if key in PATTERNS else value for key, value in test.items()}
+
+
+def _patterns(value: Any) -> Any:
+    if isinstance(value, str) and not value.startswith("0x"):
+        return [f"0x{digits}" for digits in value.split()]
+    return [_patterns(part) for part in value] if isinstance(value, list) else value
 
 
 def kind_of(test: dict[str, Any], level: str) -> str:
