@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from qsim.codec.input import all_words, as_float32, random_words
 from qsim.codec.threads import pieces, run
-from qsim.lowbit.words import refuse
+from qsim.lowbit.words import refuse, signs_of
 from qsim.spec import Counter, Geometry, load_format, resolve_options
 
 
@@ -28,7 +28,7 @@ def sign(x: object) -> NDArray[np.int8]:
     if values.dtype.kind not in "iu":
         values = as_float32(x)
         refuse(np.isnan(values), values, "anything but NaN")
-    return np.where(values >= 0, np.int8(1), np.int8(-1))
+    return signs_of(np.asarray(values >= 0))
 
 
 def stochastic_sign(x: object, random: object, *, random_bits: int = 8) -> NDArray[np.int8]:
@@ -63,4 +63,4 @@ def stochastic_sign(x: object, random: object, *, random_bits: int = 8) -> NDArr
     rows = np.ascontiguousarray(np.clip(values, -1, 1)).reshape(1, -1)  # p is clipped: so may x be, which infinities need
     drawn, patterns, codes = words.reshape(1, -1), rows.view(np.uint32), np.empty(rows.shape, np.uint8)
     run(lambda r, c: encode_binary(rows[r, c], patterns[r, c], codes[r, c], random_bits, drawn[r, c]), pieces(*rows.shape))
-    return (codes.view(np.int8) * np.int8(2) - np.int8(1)).reshape(values.shape)
+    return signs_of(codes).reshape(values.shape)

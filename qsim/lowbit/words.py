@@ -47,13 +47,14 @@ def pack_bits(signs: object, *, axis: int = -1) -> Words:
         ones = values
     else:
         ones = values == 1
-        refuse(~(ones | (values == -1)), values, "-1 or +1 (`sign` makes them), or booleans")
+        if np.count_nonzero(ones) + np.count_nonzero(values == -1) != values.size:
+            refuse(~(ones | (values == -1)), values, "-1 or +1 (`sign` makes them), or booleans")
     return words_of(np.moveaxis(ones, normalize_axis(axis, values.ndim), -1))
 
 
 def unpack_bits(words: object, n: int) -> NDArray[np.int8]:
     """The n signs of each row of words: (..., n) int8, -1 or +1. ValueError as `check_words`."""
-    return bits_of(check_words(words, n), n).view(np.int8) * np.int8(2) - np.int8(1)
+    return signs_of(bits_of(check_words(words, n), n))
 
 
 def pack_ternary(values: object, *, axis: int = -1) -> Planes:
@@ -63,7 +64,8 @@ def pack_ternary(values: object, *, axis: int = -1) -> Planes:
         raise ValueError("values of shape (); allowed: one dimension or more")
     moved = np.moveaxis(x, normalize_axis(axis, x.ndim), -1)
     nonzero, negative = moved != 0, moved == -1
-    refuse(np.moveaxis(nonzero & ~negative & (moved != 1), -1, axis), x, "-1, 0 or +1 (`ternary_signs` makes them)")
+    if np.count_nonzero(nonzero) != np.count_nonzero(negative) + np.count_nonzero(moved == 1):
+        refuse((x != -1) & (x != 0) & (x != 1), x, "-1, 0 or +1 (`ternary_signs` makes them)")
     return Planes(words_of(nonzero), words_of(negative))
 
 
@@ -105,6 +107,11 @@ def bits_of(words: Words, n: int) -> NDArray[np.uint8]:
     """(..., n) bytes of 0 and 1."""
     data = np.ascontiguousarray(words).astype("<u8", copy=False).view(np.uint8)
     return np.unpackbits(data, axis=-1, count=n, bitorder="little")
+
+
+def signs_of(bits: Array) -> NDArray[np.int8]:
+    """Booleans or bytes of 0 and 1 as -1 and +1."""
+    return np.asarray(bits.view(np.int8) * np.int8(2) - np.int8(1))
 
 
 def check_length(n: object) -> int:
