@@ -6,9 +6,9 @@ The search is the same on every machine: its words come from the seed, and mutan
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import chain, islice
 
 from qsim.golden.cases import NOTES, evaluated
 from qsim.golden.cases.closing import FLAG
@@ -32,12 +32,22 @@ class Closed:
     tried: int
 
 
-def close(suite: Suite, *, seed: int = 0, effort: int = EFFORT, told: Callable[[str], None] = lambda text: None) -> Closed:
-    """Add cases until no mutant survives that is not proven equivalent, or the effort (candidates) is spent."""
-    first = strength(suite)
-    left = [v.mutant for v in first.of("survived")]
+def close(
+    suite: Suite,
+    *,
+    seed: int = 0,
+    effort: int = EFFORT,
+    first: Iterable[Inputs] = (),
+    told: Callable[[str], None] = lambda text: None,
+) -> Closed:
+    """Add cases until no mutant survives that is not proven equivalent, or the effort (candidates) is spent.
+
+    first: candidates that are tried before all others.
+    """
+    before = strength(suite)
+    left = [v.mutant for v in before.of("survived")]
     cases, tried = list(suite.cases), 0
-    stream = candidates(suite, seed)
+    stream = chain(first, candidates(suite, seed))
     while left and tried < effort:
         batch = list(islice(valid(suite.unit, stream), min(BATCH, effort - tried)))
         if not batch:
@@ -47,7 +57,7 @@ def close(suite: Suite, *, seed: int = 0, effort: int = EFFORT, told: Callable[[
         told(f"{tried} candidates, {len(cases) - len(suite.cases)} cases added, {len(left)} mutants survive")
     notes = suite.notes | ({FLAG: NOTES[FLAG]} if len(cases) > len(suite.cases) else {})
     whole = replace(suite, cases=tuple(cases), notes=notes)
-    return Closed(whole, _again(first, whole, len(suite.cases)), len(cases) - len(suite.cases), tried)
+    return Closed(whole, _again(before, whole, len(suite.cases)), len(cases) - len(suite.cases), tried)
 
 
 def _round(unit: Unit, left: list[Mutant], batch: list[Inputs], cases: list[Case]) -> list[Mutant]:
