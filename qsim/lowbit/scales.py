@@ -84,7 +84,9 @@ def activation_scale(
     sums = integers.sum(axis=-1)
     if taps is not None:
         vertical, horizontal = windows((values.shape[1], values.shape[2]), taps, stride, dilation, padding)
-        padded = np.pad(sums, [(0, 0), *((axis.before, axis.after) for axis in (vertical, horizontal))])
+        shape = [axis.before + axis.size + axis.after for axis in (vertical, horizontal)]
+        padded = np.zeros((len(sums), *shape), sums.dtype)
+        padded[:, vertical.before :, horizontal.before :][:, : vertical.size, : horizontal.size] = sums
         sums = np.zeros((len(sums), vertical.out, horizontal.out), sums.dtype)
         for i in range(vertical.taps):
             lines = padded[:, i * vertical.dilation :: vertical.stride][:, : vertical.out]
