@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from qsim.cli import main
-from qsim.datapath.datapaths import load_datapath, parse_datapath
+from qsim.datapath.datapaths import datapath_names, load_datapath, parse_datapath
 from qsim.golden.cases import directed, evaluated
 from qsim.golden.cases.draft import defaults, integers
 from qsim.golden.coverage import coverage
@@ -24,7 +24,7 @@ from qsim.golden.mutants.run import judge
 from qsim.golden.suite import Case, Suite, encode_unit
 from qsim.golden.unit import Unit
 from qsim.golden.unit_reference import evaluate
-from qsim.golden.write_suite import suite_of
+from qsim.golden.write_suite import datapath_unit, suite_of
 
 TREE = {
     "activation": {"format": "int4"},
@@ -65,11 +65,13 @@ def test_every_mutant_that_is_not_proven_equivalent_has_a_witness(name: str) -> 
     assert closed.strength.of("killed")
 
 
-def test_there_are_at_least_sixty_mutants_of_an_integer_dot_product() -> None:
-    """Names are unique within a unit, and many."""
-    names = [m.name for m in mutants_of(UNITS["saturate"])]
-    assert len(names) == len(set(names)) >= 60
-    assert len({m.name for unit in UNITS.values() for m in mutants_of(unit)}) >= 200
+@pytest.mark.parametrize("name", [n for n in datapath_names() if load_datapath(n).activation is not None])
+def test_there_are_at_least_sixty_mutants_of_every_datapath(name: str) -> None:
+    """Names are unique within a unit, and many, whatever the datapath is."""
+    datapath = load_datapath(name)
+    for kind in ("dot", "chain", *["requantize"] * (datapath.requantizer is not None)):
+        names = [m.name for m in mutants_of(datapath_unit(datapath, kind))]
+        assert len(names) == len(set(names)) >= 60
 
 
 def test_a_mutant_leaves_the_reference_as_it_was() -> None:
