@@ -83,7 +83,7 @@ def adaptive_round(w: object, fmt: str | Format, x: object, *, method: str | Met
         w: (N, K), or (N, ...) as a convolution's weight, seen as (N, K): output channels first.
         fmt: any format of `encode`.
         x: calibration activations (S, K), one row an input vector; of a convolution `image_rows`. (G, S, K): G groups, each of
-            N / G outputs.
+            N / G outputs. Or `Gram.of` of the float32 (S, K), to use them more than once.
         method: "coordinate", "relaxation", "exact", or Coordinate, Relaxation, Exact with settings.
         **how: what `encode` takes: axis, granularity, channel_axis, scales, limits, options. The roundings to nearest only.
 
@@ -140,22 +140,30 @@ def _method(method: str | Method) -> Method:
 
 def _operands(w: object, x: object) -> tuple[NDArray[np.float32], list[Gram]]:
     """Finite float32 weights, and X^T X of each group."""
-    weights, rows = as_float32(w), as_float32(x)
-    for name, values in (("w", weights), ("x", rows)):
-        bad = np.flatnonzero(~np.isfinite(values))
-        if bad.size:
-            place = ", ".join(str(int(i)) for i in np.unravel_index(bad[0], values.shape))
-            raise ValueError(f"{name}[{place}] is {values.reshape(-1)[bad[0]]!s}, {bad.size} in all; allowed: finite values")
+    weights = _finite("w", as_float32(w))
     if weights.ndim < 2 or weights.size == 0:
         raise ValueError(f"w has shape {weights.shape}; allowed: (outputs, inputs) or (outputs, ...), not empty")
-    stacked = rows[None] if rows.ndim == 2 else rows
     k = weights.size // len(weights)
+    if isinstance(x, Gram):
+        if x.x.shape[1] != k:
+            raise ValueError(f"x is the Gram matrix of {x.x.shape[1]} inputs; allowed for w of {weights.shape}: of {k}")
+        return weights, [x]
+    rows = _finite("x", as_float32(x))
+    stacked = rows[None] if rows.ndim == 2 else rows
     if stacked.ndim != 3 or stacked.shape[2] != k or stacked.shape[1] == 0 or not stacked.size or len(weights) % len(stacked):
         raise ValueError(
             f"x has shape {rows.shape}; allowed for w of {weights.shape}: (samples, {k}) with 1 sample or more,"
             f" or (groups, samples, {k}) with a number of groups that divides {len(weights)}"
         )
     return weights, [Gram.of(part) for part in stacked]
+
+
+def _finite(name: str, values: NDArray[np.float32]) -> NDArray[np.float32]:
+    bad = np.flatnonzero(~np.isfinite(values))
+    if bad.size:
+        place = ", ".join(str(int(i)) for i in np.unravel_index(bad[0], values.shape))
+        raise ValueError(f"{name}[{place}] is {values.reshape(-1)[bad[0]]!s}, {bad.size} in all; allowed: finite values")
+    return values
 
 
 def _solve(gram: Gram, w: Float64, near: Float64, other: Float64, solver: Method) -> Flags:

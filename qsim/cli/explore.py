@@ -10,6 +10,7 @@ import click
 
 from qsim.cli.common import refuse_overwrite
 from qsim.cli.encode import parse_granularity
+from qsim.cli.explore_network import network_report
 from qsim.cli.explore_report import Report, check_sort, progress, sorted_rows, write_report
 from qsim.spec import format_names, load_format
 from qsim.spec.format import GRANULAR
@@ -49,6 +50,21 @@ TENSOR_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     help="With --datapath: safe bits hold for any activation of the format (default), or for those between the extremes given.",
 )
 @click.option(
+    "--calibrate",
+    is_flag=False,
+    flag_value="all",
+    metavar="[METHOD,...]",
+    help="Embedded network: accuracy with the input ranges of each calibrator at 8, 6 and 4 bits.",
+)
+@click.option(
+    "--adaround",
+    is_flag=False,
+    flag_value="all",
+    metavar="[METHOD,...]",
+    help="Embedded network: nearest against adaptive rounding at 4, 3 and 2 bits (coordinate; relaxation is slow).",
+)
+@click.option("--low-bit", is_flag=True, help="Embedded network: binary and ternary layers, before and after their scale.")
+@click.option(
     "--sort", "sort_key", metavar="COLUMN", help="Best first by a column of the JSON rows: sqnr, top1, effective_bits..."
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON document instead of a table.")
@@ -63,6 +79,9 @@ def command(
     weights: Path | None,
     activations: Path | None,
     x_range: str | None,
+    calibrate: str | None,
+    adaround: str | None,
+    low_bit: bool,
     sort_key: str | None,
     as_json: bool,
     csv_path: Path | None,
@@ -88,12 +107,20 @@ def command(
       qsim explore weights.npz --format my_format.toml --csv rows.csv
       qsim explore --datapath int8_saturate16 --datapath int8_saturate24
       qsim explore --weights w.safetensors --activations x.npz --datapath my_npu.toml
+      qsim explore --calibrate
+      qsim explore --calibrate mse,octav,kl_tensorrt
+      qsim explore --adaround
+      qsim explore --low-bit
     """  # noqa: D301
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy loads: the products are small, more threads only spin
     if csv_path is not None:
         refuse_overwrite(csv_path, *files, *(path for path in (weights, activations) if path is not None))
-    if datapaths:
-        apart = {"FILE": files, "--format": names, "--axis": axis, "--granularity": granularity, "--convention": convention}
+    apart = {"FILE": files, "--format": names, "--axis": axis, "--granularity": granularity, "--convention": convention}
+    if calibrate is not None or adaround is not None or low_bit:
+        others = {"--datapath": datapaths, "--weights": weights, "--activations": activations, "--x-range": x_range}
+        refuse(apart | others, "with --calibrate, --adaround or --low-bit")
+        found = network_report(calibrate, adaround, low_bit, sort_key)
+    elif datapaths:
         refuse(apart, "with --datapath: the formats and their axes are the datapath's")
         found = datapath_report(datapaths, weights, activations, x_range or "format", sort_key)
     else:

@@ -74,6 +74,11 @@ def shipped_arrays(file_name: str) -> dict[str, Array]:
         return {key: data[key] for key in data.files}
 
 
+def calibration_images() -> NDArray[np.float32]:
+    """512 training images, none of them a test image, as the network's input (written by tools/calibration_digits.py)."""
+    return pixels(shipped_arrays("digits_calibration.npz")["images"])
+
+
 def pixels(images: Array) -> NDArray[np.float32]:
     """Images with values 0 to 16 as the network's input, N x 1 x 8 x 8, 0 to 1; the division is exact."""
     return images.reshape(-1, 1, 8, 8).astype(np.float32) / np.float32(16)
@@ -123,13 +128,18 @@ def run_layer(layer: Layer, x: NDArray[np.float32], fake: Fake | None = None) ->
     rows, weight = operands(layer, x), layer.matrix
     if fake is not None:
         rows, weight = fake(rows), fake(weight)
+    return finish_layer(layer, x.shape, product(rows, weight))
+
+
+def finish_layer(layer: Layer, shape: tuple[int, ...], sums: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Bias, ReLU and pool after the product of an input of that shape."""
     with np.errstate(invalid="ignore", over="ignore"):
-        y = (product(rows, weight) + layer.bias).astype(np.float32)
+        y = (sums + layer.bias).astype(np.float32)
         if layer.relu:
             y = np.maximum(y, np.float32(0))
     if not layer.convolution:
         return y
-    n, _, h, w = x.shape
+    n, _, h, w = shape
     y = y.reshape(n, h, w, -1)
     if layer.pool:
         y = np.maximum(np.maximum(y[:, ::2, ::2], y[:, 1::2, ::2]), np.maximum(y[:, ::2, 1::2], y[:, 1::2, 1::2]))
@@ -155,6 +165,10 @@ def layer_operands(network: Network, images: int) -> list[tuple[NDArray[np.float
 
 def accuracy(network: Network, fake: Fake | None = None) -> float:
     """Share of the test images whose largest output is the label's; an output row with a NaN is wrong."""
-    outputs = forward(network, fake)
+    return top1(network, forward(network, fake))
+
+
+def top1(network: Network, outputs: NDArray[np.float32]) -> float:
+    """The same, of outputs for all test images."""
     right = (np.argmax(outputs, axis=1) == network.labels) & ~np.isnan(outputs).any(axis=1)
     return float(np.mean(right))

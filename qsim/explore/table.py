@@ -8,11 +8,24 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from qsim.explore.calibrate import HIGHS
 from qsim.explore.datapath_sweep import EVENTS
+from qsim.explore.rounding import ERRORS
 from qsim.explore.sweep import Row
 
 #: Larger is better: sorted from the top. Every other column is sorted from the bottom.
-DESCENDING = ("sqnr", "cosine", "weight_sqnr", "activation_sqnr", "top1", "output_sqnr", "format_sqnr")
+DESCENDING = (
+    "sqnr",
+    "cosine",
+    "weight_sqnr",
+    "activation_sqnr",
+    "top1",
+    "output_sqnr",
+    "format_sqnr",
+    "test_sqnr",
+    "top1_weights8",
+    "top1_inner",
+)
 
 
 def _text(value: Any) -> str:
@@ -75,6 +88,34 @@ DATAPATH_TABLE: tuple[Column, ...] = (
     ("safe_bits_given_order", "safe bits\nas it is", str),
     ("safe_bits_spill", "safe bits\nspill", str),
     ("error", "note", str),
+)
+CALIBRATE_TABLE: tuple[Column, ...] = (
+    ("method", "ranges", str),
+    ("bits", "bits", str),
+    ("format", "inputs", str),
+    *((key, f"{key.removesuffix('_high')}\nup to", _short) for key in HIGHS),
+    ("activation_sqnr", "inputs'\nSQNR dB", _decibel),
+    ("top1_weights8", "top-1,\nweights 8 bits", _percent),
+    ("top1", "top-1, weights\nas inputs", _percent),
+)
+ROUNDING_TABLE: tuple[Column, ...] = (
+    ("bits", "bits", str),
+    ("scales", "scales", str),
+    ("method", "rounding", str),
+    *((key, f"{key.removesuffix('_error')}\nerror", _short) for key in ERRORS),
+    ("error", "error\nin all", _short),
+    ("sqnr", "outputs'\nSQNR dB", _decibel),
+    ("test_sqnr", "on test\nimages dB", _decibel),
+    ("changed", "codes\nchanged", _percent),
+    ("top1", "top-1", _percent),
+)
+LOW_BIT_TABLE: tuple[Column, ...] = (
+    ("weights", "weights", str),
+    ("scale", "scale", str),
+    ("inputs", "inputs", str),
+    ("output_sqnr", "outputs'\nSQNR dB", _decibel),
+    ("top1", "top-1,\nall layers", _percent),
+    ("top1_inner", "top-1,\ninner layers", _percent),
 )
 
 
