@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from qsim.golden.cases.block_terms import BITS, NAN, Terms, covering, is_shared
 from qsim.golden.cases.builder import SIDES, Builder
-from qsim.golden.cases.draft import Draft, Inputs, counts
+from qsim.golden.cases.draft import Draft, Inputs, codes, counts
 from qsim.golden.unit import Unit
 
 DISTANCES = (5, 10, 15, 19, 22, 25, 28, 31)  # of exponents, beside the powers of two
@@ -50,24 +50,18 @@ def dense(terms: Terms, first: int, second: int, turn: int, nan: tuple[int, int]
         c, bits = b.codes[side], b.codes[side].element.bits - 1
         row = []
         for lane in range(b.unit.k):
-            hot = 1 << (lane + turn if side == 0 else lane // bits + lane // b.block + 3 * turn) % bits
-            kind = (lane // (1 + side) + turn) % 4
+            place = lane if side == 0 else lane // bits + lane // b.block
+            hot = 1 << (place + turn + turn // 4) % bits
+            kind = (lane // (1 + side) + turn // (1 + 3 * side)) % 4
             magnitude = min((hot, (1 << bits) - 1 - hot, hot, (1 << bits) - 1)[kind], c.element.qmax)
-            code = _code(b, side, magnitude)
-            row.append(c.negative(code) if (lane * (turn + 2 + side) // 3 + turn) % 2 else code)
+            code = codes(c.element)[magnitude]
+            row.append(c.negative(code) if (lane + turn // 2) >> side & 1 else code)
         rows.append(row)
         level = terms.micro[side]
         pairs = counts(b.formats[side], b.unit.k)[level] if level is not None else 0
-        micro.append([(pair + turn + pair // 8) >> side & 1 for pair in range(pairs)])
+        micro.append([(pair + turn + turn // 4 + turn // 16 + pair // 8) >> side & 1 for pair in range(pairs)])
     exponents = [terms.exponents((first, second)[j % 2], turn + 5 * j) for j in range(b.blocks)]
     if nan is not None:
         other = MASKS[(nan[0] + nan[1]) % 2]
         exponents[nan[0]] = (NAN, other) if nan[1] == 0 else (other, NAN)
     return terms.operands(rows, exponents, micro)
-
-
-def _code(b: Builder, side: int, magnitude: int) -> int:
-    """The code of a number above zero."""
-    from qsim.golden.cases.draft import codes
-
-    return codes(b.codes[side].element)[magnitude]
