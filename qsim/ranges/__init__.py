@@ -16,5 +16,6 @@ from qsim.ranges.minmax import MinMax
 from qsim.ranges.mse import MSE
 from qsim.ranges.octav import OCTAV
 from qsim.ranges.percentile import Percentile
+from qsim.ranges.search import search_scales
 
-__all__ = ["EMA", "KL", "MSE", "OCTAV", "AbsMax", "Analytic", "Calibrator", "MeanMinMax", "MinMax", "Percentile"]
+__all__ = ["EMA", "KL", "MSE", "OCTAV", "AbsMax", "Analytic", "Calibrator", "MeanMinMax", "MinMax", "Percentile", "search_scales"]

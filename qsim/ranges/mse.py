@@ -9,20 +9,22 @@ from numpy.typing import NDArray
 
 from qsim.codec.limits import RANGED
 from qsim.codec.quantize import quantize
-from qsim.codec.threads import pieces, run
 from qsim.ranges.calibrator import Array, Calibrator
+from qsim.ranges.errors import error_unit, squared_errors
 from qsim.ranges.levels import level_bits
 from qsim.ranges.stores import Values
 from qsim.spec import Format, load_format
 from qsim.spec.load import parse_format
 
 STEPS = 16  # candidates an octave
+FINE = 16  # candidates on each side of the best of those, out to its next neighbour but less
 
 
 class MSE(Calibrator):
-    """Of the candidates t, the one with the least sum of (x - quantize(x, fmt, limits of t))^2; of equal ones the largest.
+    """Of the candidates t, the one with the least sum of (x - quantize(x, fmt, limits of t))^2; of equal ones the first.
 
-    Candidates: amax * m / 32 * 2^-k for m = 32 .. 17 and k = 0 .. octaves - 1, once to float32: 16 an octave, all are tried.
+    Candidates: amax * m / 32 * 2^-k for m = 32 .. 17 and k = 0 .. octaves - 1, 16 an octave, from the largest down; then
+    around the best of them t * (1 + j / 256), j = 15 .. -15, at most amax; each once to float32; all are tried.
     fmt: any format with a float outermost scale (int, uint, vsq, nvfp4); bits=N instead: intN, or affine uintN with
     symmetric=False. A format with blocks takes batches whose last dimension is a multiple of its block.
 
@@ -79,48 +81,42 @@ class MSE(Calibrator):
 
     def _range(self) -> tuple[Array, Array]:
         if self._chosen is None:
-            amax = self._amax
-            best: list[int | None] = [None] * amax.size
-            threshold = amax.astype(np.float32)
-            for candidate in self._candidates(amax):
-                for i, error in self._errors(self._clipped(candidate)):
-                    least = best[i]
-                    if least is None or error < least:
-                        best[i], threshold[i] = error, candidate[i]
-            self._chosen = self._clipped(threshold)
+            best = Best(self._amax)
+            for k in range(self.settings["octaves"]):
+                for m in range(32, 32 - STEPS, -1):
+                    self._try(best, self._amax * (m / 32 * 2.0**-k))
+            centre = best.threshold.astype(np.float64)
+            for j in range(FINE - 1, -FINE, -1):
+                self._try(best, np.minimum(centre * (1 + j / 256), self._amax))
+            self._chosen = self._clipped(best.threshold)
         return self._chosen
 
-    def _candidates(self, amax: NDArray[np.float64]) -> list[NDArray[np.float32]]:
-        """From amax down; one value a segment each."""
-        factors = [m / 32 * 2.0**-k for k in range(self.settings["octaves"]) for m in range(32, 32 - STEPS, -1)]
+    def _try(self, best: Best, candidate: NDArray[np.float64]) -> None:
+        """Replace the best thresholds where a candidate's error is less."""
         with np.errstate(under="ignore"):
-            return [(amax * f).astype(np.float32) for f in factors]
-
-    def _errors(self, ends: tuple[Array, Array]) -> list[tuple[int, int]]:
-        """(segment, sum of squared errors in units of its own) for a range of each."""
-        found = []
-        scale = np.ldexp(1.0, 25 - np.frexp(self._amax)[1])
+            threshold = candidate.astype(np.float32)
+        ends = self._clipped(threshold)
+        unit = error_unit(self._amax)
         for ids, rows in self._store.joined():
             pair = tuple(end[ids] if self.format.scales[-1].group == "channel" else end[0] for end in ends)
             y = quantize(rows, self.format, axis=-1, channel_axis=0, limits=pair, scale_overflow="saturate")
-            found += list(zip(ids.tolist(), squared_errors(rows, y, scale[ids]), strict=True))
-        return found
+            best.take(ids, threshold[ids], *squared_errors(rows, y, unit[ids]))
 
 
-def squared_errors(x: NDArray[np.float32], y: NDArray[np.float32], scale: NDArray[np.float64]) -> list[int]:
-    """Sum of ((x - y) * scale)^2 of each row, each square rounded to an integer; scale: 2^k, |x - y| * scale <= 2^26."""
-    from qsim.kernels.ranges import error_sums
+class Best:
+    """The threshold of least error so far, and that error, of each segment."""
 
-    def task(r: slice, c: slice) -> tuple[slice, Array, Array]:
-        low, high = np.zeros(r.stop - r.start, np.int64), np.zeros(r.stop - r.start, np.int64)
-        error_sums(x[r, c], y[r, c], scale[r], low, high)
-        return r, low, high
+    def __init__(self, amax: NDArray[np.float64]) -> None:
+        """Nothing tried yet."""
+        self.threshold = amax.astype(np.float32)
+        self._low = np.zeros(amax.shape, np.int64)
+        self._high = np.full(amax.shape, np.iinfo(np.int64).max)
 
-    sums = [0] * x.shape[0]
-    for r, low, high in run(task, pieces(*x.shape)):
-        for i, a, b in zip(range(r.start, r.stop), low.tolist(), high.tolist(), strict=True):
-            sums[i] += a + (b << 32)
-    return sums
+    def take(self, ids: NDArray[np.int64], threshold: NDArray[np.float32], low: Array, high: Array) -> None:
+        """Keep what is less than the best of its segment."""
+        less = (high < self._high[ids]) | ((high == self._high[ids]) & (low < self._low[ids]))
+        at = ids[less]
+        self.threshold[at], self._low[at], self._high[at] = threshold[less], low[less], high[less]
 
 
 def integer_format(bits: int, symmetric: bool) -> Format:
