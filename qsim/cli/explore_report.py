@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from qsim.explore.table import Column
 
 #: Columns of names; numbers stand on the right.
-LEFT = ("file", "tensor", "shape", "seen as", "format", "layer", "datapath", "note", "ranges", "inputs", "scales", "rounding", "weights", "scale")
+LEFT = (
+    "file", "tensor", "shape", "seen as", "format", "layer", "datapath", "note",
+    "ranges", "inputs", "weights", "scale", "scales", "rounding",
+)  # fmt: skip
 NOTE_WIDTH = 60
 
 
