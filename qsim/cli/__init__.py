@@ -15,6 +15,7 @@ COMMANDS = {
     "show": "A format or preset with every default explicit, or the fields of a packed word.",
     "encode": "Encode an array: codes and scales, or packed bytes.",
     "decode": "Decode what `encode` wrote.",
+    "calibrate": "The range that each calibration method chooses for a tensor, side by side.",
     "explore": "Compare tensors across formats, or layers across datapaths; of files or of the embedded network.",
     "run": "Run a whole network in integers, bit for bit as TFLite does.",
     "golden": "Write golden vectors, or check qsim against them.",
