@@ -29,16 +29,16 @@ class Terms:
         """Of a unit that `is_shared` takes."""
         assert b.unit.block is not None
         self.b = b
-        self.exponent = [_level(b, side, "exponent") for side in (0, 1)]
-        self.micro = [_level(b, side, "microexponent") for side in (0, 1)]
-        self.shifts = sum(level is not None for level in self.micro)
+        self.exponent = [level_of(b, side, "exponent") for side in (0, 1)]
+        self.micro = [level_of(b, side, "microexponent") for side in (0, 1)]
+        self.shifted = [side for side in (0, 1) if self.micro[side] is not None]
         self.largest = b.codes[0].element.qmax * b.codes[1].element.qmax * b.block
         self.fraction = fraction(*b.formats, b.unit.block)
 
     @property
     def bits(self) -> int:
         """Powers of two that a block sum can be: 2^0 to 2^(bits - 1)."""
-        return (self.largest << self.shifts).bit_length()
+        return (self.largest << len(self.shifted)).bit_length()
 
     @property
     def pairs(self) -> list[tuple[int, int]]:
@@ -59,15 +59,16 @@ class Terms:
 
     def codes(self, total: int, turn: int) -> tuple[list[list[int]], list[int]] | None:
         """A block's elements, in turning lanes, and a microexponent for each side, whose products sum up to total."""
-        places = [n for n in range(self.shifts + 1) if total % (1 << n) == 0 and abs(total) >> n <= self.largest]
+        places = [n for n in range(len(self.shifted) + 1) if total % (1 << n) == 0 and abs(total) >> n <= self.largest]
         if not places:
             return None
         left = places[turn % len(places)]  # so many sides have their microexponents at 0
         rows = block_of_sum(self.b, total // (1 << left))
         if rows is None:
             return None
-        unset = (turn // 3 + 1) % 2
-        micro = [int(left == 0 or (left == 1 and side != unset)) for side in (0, 1)]
+        first = (turn // 3 + 1) % max(len(self.shifted), 1)
+        unset = (self.shifted[first:] + self.shifted[:first])[:left]
+        micro = [int(side not in unset) for side in (0, 1)]
         lane = 3 * turn % self.b.block
         return [row[-lane:] + row[:-lane] if lane else row for row in rows], micro
 
@@ -90,22 +91,22 @@ class Terms:
         """Codes of both sides, codes of the exponents a block, microexponents of both sides, a block each or a pair each."""
         scales: list[list[list[int]] | None] = []
         for side, fmt in enumerate(self.b.formats):
-            numbers, levels = counts(fmt, self.b.unit.k), {}
-            levels[f"scale{self.exponent[side]}"] = [codes[side] for codes in exponents][: numbers[self.exponent[side] or 0]]
+            levels = {f"scale{self.exponent[side]}": [codes[side] for codes in exponents]}
             level = self.micro[side]
             if level is not None:
-                each = numbers[level] * len(micro[side]) // max(len(micro[side]), 1) // len(micro[side])
-                levels[f"scale{level}"] = [m for m in micro[side] for _ in range(max(each, 1))][: numbers[level]]
+                each = counts(fmt, self.b.unit.k)[level] // len(micro[side])
+                levels[f"scale{level}"] = [code for code in micro[side] for _ in range(each)]
             scales.append(self.b.scales(side, **levels))
-        return self.b.inputs(rows[0][: self.b.unit.k], rows[1][: self.b.unit.k], *scales)
+        return self.b.inputs(rows[0], rows[1], *scales)
 
 
 def is_shared(b: Builder) -> bool:
     """Whether both sides have blocks of one size, integer elements and a shared exponent."""
     sizes = {fmt.block_size for fmt in b.formats}
     whole = not any(c.element.is_float for c in b.codes) and b.unit.k % b.block == 0
-    return whole and len(sizes) == 1 and all(_level(b, side, "exponent") is not None for side in (0, 1))
+    return whole and len(sizes) == 1 and all(level_of(b, side, "exponent") is not None for side in (0, 1))
 
 
-def _level(b: Builder, side: int, kind: str) -> int | None:
+def level_of(b: Builder, side: int, kind: str) -> int | None:
+    """The level of a kind of block scales."""
     return next((i for i, s in enumerate(b.formats[side].scales) if s.kind == kind and isinstance(s.group, int)), None)
