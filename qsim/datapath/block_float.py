@@ -10,7 +10,7 @@ import numpy as np
 from qsim.codec.threads import pieces, run
 from qsim.datapath.block_integer import block_taps, dot_taps, joined, lower, overflow_error, register_events
 from qsim.datapath.block_planes import element_planes, plain_classes, sum_planes
-from qsim.datapath.block_problem import NARROWEST, TILE, Array, Found, Ints, Problem, check_sums
+from qsim.datapath.block_problem import NARROWEST, TILE, Array, Found, Ints, Problem, check_products, check_sums
 from qsim.datapath.dot import lower as lower_unit
 from qsim.spec.error import SpecError
 
@@ -95,9 +95,7 @@ def float_products(problem: Problem, *, tapped: bool) -> Found:
     from qsim.kernels.rounding import addends
 
     (x, ex), (w, ew) = (element_planes(rows, problem.block) for rows in (problem.a, problem.w))
-    largest = problem.a.largest * problem.w.largest * problem.a.scale_largest * problem.w.scale_largest
-    if largest >= 1 << NARROWEST:
-        raise SpecError(f"a scaled product may reach {largest}; allowed: below 2^{NARROWEST} (rule A2)")
+    largest = check_products(problem)
     lowest = int(ex.min(initial=0)) + int(ew.min(initial=0)) - problem.fraction
     if lowest < LOWEST_EXPONENT:
         raise SpecError(f"the last bit of a product is 2^{lowest}; allowed: 2^{LOWEST_EXPONENT} and above (rule A2)")

@@ -110,7 +110,7 @@ def _scaled(problem: Problem, total: Array) -> Floats:
     from qsim.kernels.rounding import addends
 
     out = np.empty(problem.shape, np.uint32)
-    p32, even = _float32(), addends("half_even")
+    p32, even = float32(), addends("half_even")
     ga, gw = problem.a.outer.view(np.uint32), problem.w.outer.view(np.uint32)
     if problem.acc.into != "float":
         run(
@@ -127,7 +127,7 @@ def _scaled(problem: Problem, total: Array) -> Floats:
     return out.view(np.float32)
 
 
-def _float32() -> DotParams:
+def float32() -> DotParams:
     """Parameters of a float32 result."""
     from qsim.datapath.float_presets import load_float_accumulator
 

@@ -122,3 +122,11 @@ def check_sums(problem: Problem, largest: int, wide: bool) -> int:
     if bound >= 1 << limit:
         raise SpecError(f"a scaled block sum may reach {bound}; allowed: below 2^{limit} (rule A2)")
     return bound
+
+
+def check_products(problem: Problem) -> int:
+    """The same of a scaled product of elements."""
+    bound = problem.a.largest * problem.w.largest * problem.a.scale_largest * problem.w.scale_largest
+    if bound >= 1 << NARROWEST:
+        raise SpecError(f"a scaled product may reach {bound}; allowed: below 2^{NARROWEST} (rule A2)")
+    return bound

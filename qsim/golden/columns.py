@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from qsim.codec.threads import pieces, run
+from qsim.golden.patterns import WORD, Words
 from qsim.golden.unit import Port
 
 if TYPE_CHECKING:
@@ -49,6 +50,19 @@ def to_patterns(data: Bytes) -> list[int]:
     """The rows as Python ints."""
     size, raw = data.shape[1], np.ascontiguousarray(data).tobytes()
     return [int.from_bytes(raw[i : i + size], "little") for i in range(0, len(raw), size)]
+
+
+def as_words(data: Bytes) -> Words:
+    """The same rows as 64-bit words, the lowest first."""
+    n, size = data.shape
+    padded = np.zeros((n, -(-size // 8) * 8), np.uint8)
+    padded[:, :size] = data
+    return padded.view(WORD)
+
+
+def as_bytes(words: Words, port: Port) -> Bytes:
+    """The bytes of a port's patterns."""
+    return np.ascontiguousarray(words.view(np.uint8)[:, : size_of(port)])
 
 
 def to_values(data: Bytes, width: int, count: int, signed: bool) -> Array:

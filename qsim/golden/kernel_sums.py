@@ -10,42 +10,31 @@ import numpy as np
 from qsim.codec.threads import pieces, run
 from qsim.golden.ports import formats
 from qsim.golden.unit import Unit
-from qsim.golden.unit_kernels import fields_of, packed, scalar, values_of
-from qsim.spec import Format, Geometry
+from qsim.golden.unit_kernels import codes_of, packed, scalar, values_of
+from qsim.spec import Format
 from qsim.spec.int_accumulator import IntAccumulator
 from qsim.spec.requantizer import Requantizer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from qsim.codec.qtensor import QTensor
-
     Array = NDArray[Any]
     Bytes = NDArray[np.uint8]
 
 ROWS = 1 << 13  # cases of a piece
-DIAGONAL = 16  # block products are computed as tiles of so many rows and columns, of which the diagonal counts
 
 
 def dot(unit: Unit, given: Mapping[str, Bytes]) -> dict[str, Bytes]:
     """Case i is row i of the activations with row i of the weights."""
-    sides = [
-        fields_of(given[side], unit.port(side), fmt, unit.k)
-        for side, fmt in zip(("activation", "weight"), formats(unit), strict=True)
-    ]
-    if unit.integer is not None:
-        values = _integer(unit, given, [codes for codes, _ in sides])
-        acc = values["accumulator"][:, 0]
-    elif unit.float is not None:
-        return packed(unit, _float(unit, given, [codes for codes, _ in sides]))
-    else:
-        values = _block(unit, given, sides)
-        if unit.out_format is None:
-            return packed(unit, values)
-        acc = values["accumulator"][:, 0]
-    if unit.out_format is not None:
-        return packed(unit, values | _requantized(unit, given, acc))
-    return packed(unit, values | {"result": values["accumulator"]})
+    if unit.block is not None:
+        found, acc = _block(unit, given)
+        return found if unit.out_format is None else found | packed(unit, _requantized(unit, given, acc))
+    a, w = (codes_of(unit, given, side, fmt) for side, fmt in zip(("activation", "weight"), formats(unit), strict=True))
+    if unit.float is not None:
+        return packed(unit, _float(unit, given, [a, w]))
+    values = _integer(unit, given, [a, w])
+    result = {"result": values["accumulator"]} if unit.out_format is None else {}
+    return packed(unit, values | (result or _requantized(unit, given, values["accumulator"][:, 0])))
 
 
 def matmul(unit: Unit, given: Mapping[str, Bytes]) -> dict[str, Bytes]:
@@ -169,41 +158,14 @@ def _float(unit: Unit, given: Mapping[str, Bytes], codes: list[Array]) -> dict[s
     return {name: tap.reshape(len(result), -1) for name, tap in taps.items()} | {"result": result[:, None]}
 
 
-def _block(unit: Unit, given: Mapping[str, Bytes], sides: list[tuple[Array, list[Array]]]) -> dict[str, Array]:
-    """Rule A2: tiles of rows and columns, of which the diagonal is kept; then the channel and tensor scales."""
-    from qsim.datapath.block_matmul import block_matmul_taps
+def _block(unit: Unit, given: Mapping[str, Bytes]) -> tuple[dict[str, Bytes], Array]:
+    """Rule A2."""
+    from qsim.golden.kernel_blocks import block_dots
 
-    acc, n = unit.block, len(sides[0][0])
-    assert acc is not None
-    bias = scalar(unit, given, "bias").astype(np.uint32).view(np.float32) if "bias" in given else None
-    found: list[dict[str, Array]] = []
-    for start in range(0, n, DIAGONAL):
-        part = slice(start, min(start + DIAGONAL, n))
-        size = part.stop - part.start
-        a, w = (
-            qtensor(fmt, unit.k, codes[part], [s[part] for s in scales])
-            for fmt, (codes, scales) in zip(formats(unit), sides, strict=True)
-        )
-        c = None if bias is None else np.broadcast_to(bias[part], (size, size))
-        _, taps, _ = block_matmul_taps(a, w, acc, w_rows=True, c=c)
-        own = np.arange(size)
-        found.append({name: tap[own, own].reshape(size, -1) for name, tap in taps.items()})
-    taps = {name: np.concatenate([part[name] for part in found]) for name in found[0]}
-    return taps | {"result": _scaled(unit, given, taps["accumulator"][:, 0])[:, None]}
-
-
-def qtensor(fmt: Format, k: int, codes: Array, scales: list[Array]) -> QTensor:
-    """(n, k) codes and block scales; channel and tensor scales 1."""
-    from qsim.codec.qtensor import QTensor
-    from qsim.golden.cases.draft import one
-    from qsim.spec import resolve_options
-
-    geometry = Geometry.of(fmt, (len(codes), k))
-    levels = [np.ascontiguousarray(s, _dtype(t.bits)) for s, t in zip(scales, fmt.block_scales, strict=True)]
-    for s, shape in zip(fmt.scales[len(levels) :], geometry.scale_shapes[len(levels) :], strict=True):
-        levels.append(np.full(shape, one(s), _dtype(s.bits)))
-    stored = np.ascontiguousarray(codes, _dtype(fmt.element.bits))
-    return QTensor(fmt, (len(codes), k), geometry, stored, tuple(levels), None, resolve_options(fmt, {}))
+    n = len(given["activation"])
+    activation, weight = (outer_scale(unit, given, side, n) for side in ("activation", "weight"))
+    bias = scalar(unit, given, "bias").astype(np.uint32).view(np.float32)
+    return block_dots(unit, given, (activation, weight), bias)
 
 
 def outer_scale(unit: Unit, given: Mapping[str, Bytes], side: str, n: int) -> Array:
@@ -219,32 +181,6 @@ def outer_scale(unit: Unit, given: Mapping[str, Bytes], side: str, n: int) -> Ar
     if not np.isfinite(values).all():
         raise ValueError(f"{side}: a {levels[0].group} scale of {fmt.name} is no number; allowed: finite (rule A2)")
     return np.asarray(values, np.float32)
-
-
-def _scaled(unit: Unit, given: Mapping[str, Bytes], total: Array) -> Array:
-    """Each sum times its own scales, once to float32, as patterns."""
-    from qsim.datapath.block_matmul import _float32
-    from qsim.kernels.block_scale import scale_floats, scale_integers
-    from qsim.kernels.rounding import addends
-    from qsim.reference.block_dot import final_exponent
-
-    acc, n = unit.block, len(total)
-    assert acc is not None
-    scales = [outer_scale(unit, given, side, n).view(np.uint32) for side in ("activation", "weight")]
-    out, p32, even = np.empty((n, 1), np.uint32), _float32(), addends("half_even")
-    if acc.into == "float":
-        assert acc.unit is not None
-        patterns = np.asarray(total, np.float32).view(np.uint32)
-        for i in range(n):
-            scale_floats(
-                patterns[i : i + 1, None], scales[0][i : i + 1], scales[1][i : i + 1], acc.unit.nan, out[i : i + 1], p32, even
-            )
-    else:
-        exponent = final_exponent(*formats(unit), acc)
-        sums = np.asarray(total, np.int64)
-        for i in range(n):
-            scale_integers(sums[i : i + 1, None], exponent, scales[0][i : i + 1], scales[1][i : i + 1], out[i : i + 1], p32, even)
-    return out[:, 0]
 
 
 def _requantized(unit: Unit, given: Mapping[str, Bytes], acc: Array) -> dict[str, Array]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from qsim.codec.threads import pieces, run
 from qsim.golden.cases.rest import refusal
 from qsim.golden.columns import from_values, to_bytes, to_patterns, to_values
-from qsim.golden.unit import Port, Unit
+from qsim.golden.patterns import Words, empty
+from qsim.golden.unit import Unit
 from qsim.golden.vectors import GoldenError
 from qsim.spec import Format, Geometry
 
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
 #: Values of ports, (n, count) each.
 Values = dict[str, "Array"]
 CHUNK = 1 << 16
+PIECE = 1 << 13
 
 
 def evaluate_many(unit: Unit, columns: Mapping[str, Sequence[int] | Array]) -> dict[str, list[int]]:
@@ -82,36 +86,29 @@ def scalar(unit: Unit, given: Mapping[str, Bytes], name: str) -> Array:
     return values_of(unit, given, name)[:, 0].astype(np.int64)
 
 
-def fields_of(words: Bytes, port: Port, fmt: Format, k: int) -> tuple[Array, list[Array]]:
-    """Element codes (n, k) and the codes of each block scale (n, groups) of the words of a row (rule P3)."""
-    n, geometry = len(words), Geometry.of(fmt, (k,))
-    if not fmt.block_scales and fmt.word_bits == fmt.element.bits:
-        return to_values(words, fmt.word_bits, port.count, False).astype(np.int64, copy=False), []
-    bits = np.unpackbits(words, axis=1, count=port.bits, bitorder="little").reshape(n, geometry.words, fmt.word_bits)
-    found: dict[str, Array] = {}
-    place = 0
-    for name, width, count in fmt.word_fields:
-        part = bits[:, :, place : place + width * count].reshape(n, geometry.words * count, width)
-        packed = np.packbits(part, axis=2, bitorder="little")
-        found[name] = sum((packed[:, :, i].astype(np.int64) << 8 * i for i in range(packed.shape[2])), np.zeros((), np.int64))
-        place += width * count
-    scales = [found[f"scale{i}"][:, : geometry.scale_shapes[i][0]] for i in range(len(fmt.block_scales))]
-    return found["element"][:, :k], scales
+def codes_of(unit: Unit, given: Mapping[str, Bytes], name: str, fmt: Format) -> Array:
+    """(n, k) element codes of an operand without block scales, one word an element."""
+    values = values_of(unit, given, name)
+    return values if fmt.word_bits == fmt.element.bits else values & ((1 << fmt.element.bits) - 1)
 
 
 def words_of(codes: Array, scales: Sequence[Array], fmt: Format, k: int) -> Bytes:
-    """The words of rows of codes (n, k) and of block scales (n, groups); padding is 0."""
-    n, geometry = len(codes), Geometry.of(fmt, (k,))
-    bits = np.zeros((n, geometry.words, fmt.word_bits), np.uint8)
-    place = 0
+    """The words of rows of codes (n, k) and of block scales (n, groups); padding is 0 (rule P3)."""
+    from qsim.kernels.words import put_fields
+
+    n, bits = len(codes), Geometry.of(fmt, (k,)).words * fmt.word_bits
+    words, place = empty(n, bits), 0
+    work = pieces(1, n, piece=PIECE)
     for name, width, count in fmt.word_fields:
-        values = codes if name == "element" else scales[int(name.removeprefix("scale"))]
-        full = np.zeros((n, geometry.words * count), np.int64)
-        full[:, : values.shape[1]] = values
-        part = (full[:, :, None] >> np.arange(width)) & 1
-        bits[:, :, place : place + width * count] = part.reshape(n, geometry.words, count * width)
+        values = np.ascontiguousarray(codes if name == "element" else scales[int(name.removeprefix("scale"))], np.int64)
+        field = place, width, count, fmt.word_bits
+        run(partial(_put, put_fields, words, values, field), work)
         place += width * count
-    return np.packbits(bits.reshape(n, -1), axis=1, bitorder="little")
+    return np.ascontiguousarray(words.view(np.uint8)[:, : -(-bits // 8)])
+
+
+def _put(kernel: Callable[..., None], words: Words, values: Array, field: tuple[int, ...], _: slice, r: slice) -> None:
+    kernel(words[r], values[r], *field)
 
 
 def packed(unit: Unit, values: Mapping[str, Array]) -> dict[str, Bytes]:

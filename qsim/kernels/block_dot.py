@@ -172,6 +172,12 @@ def scale_products(o, m, j, lo, hi, scale, c, events):
     sx, sw = np.int64(o.sx[m, j]), o.sw[j, lo:hi]
     for i in range(scale.size):
         scale[i] = sx * np.int64(sw[i])
+    round_scales(scale, c, events)
+
+
+@helper
+def round_scales(scale, c, events):
+    """Exact products of scales rounded to `scale_bits`, and saturated."""
     if c.scale_top:
         right = np.int64(c.dropped)
         count = np.int64(0)
@@ -267,25 +273,28 @@ def sum_blocks(o, s, c, like, column, out, events, dots, dots_low, scales, terms
     return first
 
 
+@helper
+def trace_terms(terms, s, partial_sums, spill, events, fault):
+    """The accumulator of the terms (J,) of one output; partial_sums, spill: the registers after every add."""
+    if s.tree:
+        return tree_sums(terms, partial_sums, s, events, fault)
+    J = terms.size
+    value, total = np.int64(0), np.int64(0)
+    for j in range(J):
+        total = enter(total + terms[j], ACCUMULATOR, j, s, events, fault)
+        partial_sums[j] = total
+        if s.chunk and ((j + 1) % s.chunk == 0 or j + 1 == J):
+            value = enter(value + total, SPILL, j // s.chunk * s.chunk, s, events, fault)
+            spill[j // s.chunk] = value
+            total = np.int64(0)
+    return value if s.chunk else total
+
+
 @kernel
 def trace_sums(terms, s, partial_sums, spill, accumulator, events):
     """The registers that terms (M, N, J) pass, after every add. Returns the first overflow that is an error as in int_dot."""
     fault = np.array([-1, 0, 0, -1], np.int64)
-    J = terms.shape[2]
     for m in range(terms.shape[0]):
         for n in range(terms.shape[1]):
-            value, total = np.int64(0), np.int64(0)
-            if s.tree:
-                value = tree_sums(terms[m, n], partial_sums[m, n], s, events, fault)
-            else:
-                for j in range(J):
-                    total = enter(total + terms[m, n, j], ACCUMULATOR, j, s, events, fault)
-                    partial_sums[m, n, j] = total
-                    if s.chunk and ((j + 1) % s.chunk == 0 or j + 1 == J):
-                        value = enter(value + total, SPILL, j // s.chunk * s.chunk, s, events, fault)
-                        spill[m, n, j // s.chunk] = value
-                        total = np.int64(0)
-                if not s.chunk:
-                    value = total
-            accumulator[m, n] = value
+            accumulator[m, n] = trace_terms(terms[m, n], s, partial_sums[m, n], spill[m, n], events, fault)
     return fault

@@ -21,15 +21,21 @@ from qsim.kernels.wide_sum import LIMBS
 
 
 @helper
+def special_product(x, w):
+    """Flags of the product of elements of these classes: 0 where both are finite."""
+    if (x | w) & NAN:
+        return np.int64(NAN)
+    if (x | w) & (PLUS_INF | MINUS_INF):
+        return np.int64(NAN if (x | w) & ZERO else MINUS_INF if (x ^ w) & NEGATIVE else PLUS_INF)
+    return np.int64(0)
+
+
+@helper
 def special_products(cx, cw):
-    """Flags of the sum of products of elements of these classes, one of them at least no finite number."""
+    """Flags of the sum of products of elements of these classes."""
     flags = np.int64(0)
     for b in range(cx.size):
-        x, w = np.int64(cx[b]), np.int64(cw[b])
-        if (x | w) & NAN:
-            flags |= NAN
-        elif (x | w) & (PLUS_INF | MINUS_INF):
-            flags |= NAN if (x | w) & ZERO else MINUS_INF if (x ^ w) & NEGATIVE else PLUS_INF
+        flags |= special_product(np.int64(cx[b]), np.int64(cw[b]))
     return flags
 
 

@@ -28,32 +28,40 @@ def significand32(u):
     return X, e - 23
 
 
+@helper
+def scaled_integer(v, exponent, ga, gw, p32, even):
+    """v * 2^exponent * ga * gw, exact, then once to a float32 pattern; ga, gw: float32 patterns."""
+    X, ea = significand32(ga)
+    Y, ew = significand32(gw)
+    sig, e = long_product(abs(v), X * Y)
+    sign = np.int64(v < 0) ^ (ga >> 31) ^ (gw >> 31)
+    return round_result(sig, e + exponent + ea + ew, sign, np.int64(0), p32, even)
+
+
+@helper
+def scaled_float(u, ga, gw, nan, p32, even):
+    """u * ga * gw, exact, then once to a float32 pattern; all of them float32 patterns."""
+    X, ea = significand32(ga)
+    Y, ew = significand32(gw)
+    sign = (u ^ ga ^ gw) >> 31
+    if is_special(u):
+        return np.int64(nan) if u & 0x7FFFFFFF > INF or X * Y == 0 else INF | sign << 31
+    V, e = significand32(u)
+    sig, shift = long_product(V, X * Y)
+    return round_result(sig, e + shift + ea + ew, sign, sign, p32, even)
+
+
 @kernel
 def scale_integers(total, exponent, ga, gw, out, p32, even):
     """out[m, n] = total[m, n] * 2^exponent * ga[m] * gw[n], exact, then once to float32; ga, gw: float32 patterns."""
     for m in range(out.shape[0]):
-        X, ea = significand32(np.int64(ga[m]))
         for n in range(out.shape[1]):
-            Y, ew = significand32(np.int64(gw[n]))
-            v = np.int64(total[m, n])
-            sig, e = long_product(abs(v), X * Y)
-            sign = np.int64(v < 0) ^ (np.int64(ga[m]) >> 31) ^ (np.int64(gw[n]) >> 31)
-            out[m, n] = round_result(sig, e + exponent + ea + ew, sign, np.int64(0), p32, even)
+            out[m, n] = scaled_integer(np.int64(total[m, n]), exponent, np.int64(ga[m]), np.int64(gw[n]), p32, even)
 
 
 @kernel
 def scale_floats(total, ga, gw, nan, out, p32, even):
     """out[m, n] = total[m, n] * ga[m] * gw[n], exact, then once to float32; all of them float32 patterns."""
     for m in range(out.shape[0]):
-        X, ea = significand32(np.int64(ga[m]))
         for n in range(out.shape[1]):
-            Y, ew = significand32(np.int64(gw[n]))
-            u = np.int64(total[m, n])
-            sign = (u ^ np.int64(ga[m]) ^ np.int64(gw[n])) >> 31
-            if is_special(u):
-                magnitude = u & 0x7FFFFFFF
-                out[m, n] = nan if magnitude > INF or X * Y == 0 else INF | sign << 31
-                continue
-            V, e = significand32(u)
-            sig, shift = long_product(V, X * Y)
-            out[m, n] = round_result(sig, e + shift + ea + ew, sign, sign, p32, even)
+            out[m, n] = scaled_float(np.int64(total[m, n]), np.int64(ga[m]), np.int64(gw[n]), nan, p32, even)

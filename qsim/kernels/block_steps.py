@@ -160,9 +160,10 @@ def step(t, special, lo, hi, c, with_c, p, s, add, limbs, trace, number):
         return round_result(sig, last, sign, minus, p, add)
     total = reduce(Q << s.up_c, E - f + s.base_c, p.alignment)
     for k in range(lo, hi):
-        total += reduce(t[TERM, k], E - t[TERM_EXPONENT, k] + s.base, p.alignment)
+        aligned = reduce(t[TERM, k], E - t[TERM_EXPONENT, k] + s.base, p.alignment)
+        total += aligned
         if trace.size:
-            trace[ALIGNED, k] = reduce(t[TERM, k], E - t[TERM_EXPONENT, k] + s.base, p.alignment)
+            trace[ALIGNED, k] = aligned
     return round_result(abs(total), E - p.fraction, np.int64(total < 0), minus, p, add)
 
 
