@@ -54,7 +54,7 @@ def network_report(calibrate: str | None, adaround: str | None, low_bit: bool, s
         note += (
             "Inputs are float32; weights: symmetric, a scale an output channel.\n"
             f"Error: sum of ||(W - W_q) x||^2 over the calibration images. coordinate: seed {rounding.SEED}."
-            f"{'' if 'relaxation' in methods else ' --adaround relaxation: the published one, minutes.'}"
+            f"{'' if 'relaxation' in methods else ' --adaround relaxation: the published method, slower.'}"
         )
     else:
         from qsim.explore import low_bit as binary

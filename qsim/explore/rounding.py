@@ -34,7 +34,7 @@ METHODS: dict[str, Callable[[Float32, Format, Gram, object], QTensor]] = {
     "coordinate": lambda w, fmt, x, limits: adaptive_round(w, fmt, x, method=Coordinate(seed=SEED), limits=limits),
     "relaxation": lambda w, fmt, x, limits: adaptive_round(w, fmt, x, method=Relaxation(), limits=limits),
 }
-#: `relaxation` takes a minute or more where `coordinate` takes a second: only when named.
+#: `relaxation` takes five times as long: only when named.
 DEFAULT = ("nearest", "coordinate")
 ERRORS = tuple(f"{layer[0]}_error" for layer in NETWORKS["digits"])
 ROUNDING_COLUMNS = ("bits", "scales", "method", *ERRORS, "error", "sqnr", "test_sqnr", "changed", "top1")

@@ -10,6 +10,8 @@ import numpy as np
 from qsim.kernels.jit import helper, kernel
 
 _LN2_HIGH, _LN2_LOW = 0.6931471803691238, 1.9082149292705877e-10
+_ROUNDER = 1.5 * 2.0**52  # adding and subtracting it rounds to an integer
+_FRACTION, _ONE = np.int64((1 << 52) - 1), np.int64(1023 << 52)
 _BIAS = 1074
 _POWERS = np.ldexp(1.0, np.arange(-_BIAS, 1024))
 _INVERSE_FACTORIALS = np.array([1.0 / math.factorial(i) for i in range(14, -1, -1)])
@@ -159,7 +161,7 @@ def descend(G, r, t, words, flipped):
 @helper
 def _exp(x):
     """e^x for |x| <= 700, within a few units of the last place."""
-    k = math.floor(x * 1.4426950408889634 + 0.5)
+    k = (x * 1.4426950408889634 + _ROUNDER) - _ROUNDER
     y = x - k * _LN2_HIGH - k * _LN2_LOW
     total = 0.0
     for i in range(_INVERSE_FACTORIALS.size):
@@ -168,18 +170,27 @@ def _exp(x):
 
 
 @helper
-def _log(x):
-    """Natural logarithm of x > 0, within a few units of the last place."""
-    m, e = math.frexp(x)
-    if m < 0.7071067811865476:
-        m *= 2.0
-        e -= 1
+def _log(mantissa, exponent):
+    """Natural logarithm of mantissa * 2^exponent, the mantissa from 1 to 2, within a few units of the last place."""
+    large = mantissa > 1.4142135623730951
+    m = mantissa * 0.5 if large else mantissa
+    e = exponent + 1.0 if large else exponent
     y = (m - 1.0) / (m + 1.0)
     z = y * y
     total = 0.0
     for i in range(_ODD_INVERSES.size):
         total = total * z + _ODD_INVERSES[i]
     return 2.0 * y * total + e * (_LN2_HIGH + _LN2_LOW)
+
+
+@helper
+def _logs(x, bits, out):
+    """out = log(x) of positive normal x, which is overwritten; bits: x seen as int64."""
+    for k in range(x.size):
+        out[k] = np.float64((bits[k] >> 52) - 1023)
+        bits[k] = (bits[k] & _FRACTION) | _ONE
+    for k in range(x.size):
+        out[k] = _log(x[k], out[k])
 
 
 @kernel
@@ -193,36 +204,41 @@ def relax(G, start, step, fraction, samples, betas, strength, rate, up):
     d, v = np.empty(size), np.empty(size)
     alpha, h, slope = np.empty(size), np.empty(size), np.empty(size)
     first, second = np.empty(size), np.empty(size)
+    x, logs = np.empty(size), np.empty(size)
+    bits = x.view(np.int64)
     for n in range(start.shape[0]):
         for k in range(size):
-            alpha[k] = -_log(1.2 / (fraction[n, k] + 0.1) - 1.0)
-        first[:] = 0.0
-        second[:] = 0.0
+            x[k] = 1.2 / (fraction[n, k] + 0.1) - 1.0
+        _logs(x, bits, logs)
+        for k in range(size):
+            alpha[k] = -logs[k]
+            first[k] = 0.0
+            second[k] = 0.0
         b1, b2 = 1.0, 1.0
         for beta in betas:
             for k in range(size):
-                q = 1.0 / (1.0 + _exp(-alpha[k]))
+                q = 1.0 / (1.0 + _exp(min(max(-alpha[k], -700.0), 700.0)))
                 y = 1.2 * q - 0.1
-                inside = 0.0 < y < 1.0
                 h[k] = min(max(y, 0.0), 1.0)
-                slope[k] = 1.2 * q * (1.0 - q) if inside else 0.0
+                slope[k] = 1.2 * q * (1.0 - q) if h[k] == y else 0.0
                 d[k] = start[n, k] - h[k] * step[n, k]
             _multiply(G, d, v)
+            for k in range(size):
+                v[k] *= -2.0 / samples * step[n, k]
+            if beta > 0.0:
+                for k in range(size):
+                    x[k] = max(abs(2.0 * h[k] - 1.0), 1e-15)
+                _logs(x, bits, logs)
+                for k in range(size):
+                    power = 2.0 * strength * beta * _exp(max((beta - 1.0) * logs[k], -700.0))
+                    v[k] -= power if h[k] > 0.5 else -power
             b1 *= 0.9
             b2 *= 0.999
+            move, spread = rate / (1.0 - b1), 1.0 / (1.0 - b2)
             for k in range(size):
-                if step[n, k] == 0.0:
-                    continue
-                g = -2.0 * step[n, k] * v[k] / samples
-                if beta > 0.0:
-                    y = 2.0 * h[k] - 1.0
-                    a = abs(y)
-                    if a > 0.0:
-                        power = 2.0 * beta * _exp((beta - 1.0) * _log(a)) * strength
-                        g += -power if y > 0.0 else power
-                g *= slope[k]
+                g = v[k] * slope[k]
                 first[k] = 0.9 * first[k] + 0.1 * g
                 second[k] = 0.999 * second[k] + 0.001 * g * g
-                alpha[k] -= rate * (first[k] / (1.0 - b1)) / (math.sqrt(second[k] / (1.0 - b2)) + 1e-8)
+                alpha[k] -= move * first[k] / (math.sqrt(second[k] * spread) + 1e-8)
         for k in range(size):
             up[n, k] = step[n, k] != 0.0 and alpha[k] >= 0.0
