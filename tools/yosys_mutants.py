@@ -270,9 +270,9 @@ An independent measure of how strong the cases are. Each design of [tests/rtl](.
 inverted, held at 0 or 1, or inverted where another bit is 0 or 1. **No case was written from a mutant.** The testbench that
 qsim generates runs in Icarus on each mutant.
 
-Seed 1 came first. Its survivors showed which kinds of bits the directed cases did not meet, such as sticky bits, or exponents that
-one bit tells apart, in every lane. The cases that were added follow from the units and formats, for all lanes and bits alike; another
-seed measures them.
+Seed 1 came first. Its survivors showed which kinds of bits the directed cases did not meet, such as sticky bits, or exponents
+that one bit tells apart, in every lane. The cases that were added follow from the units and formats, for all lanes and bits
+alike; another seed measures them.
 
 - *directed*: killed by the directed cases of the design's datapath
 - *random*: survived them, and killed by {random} random cases, as many as a checked-in suite has
