@@ -62,13 +62,13 @@ class KL(Calibrator):
         n, bits = self._low.size, self.settings["bits"]
         low, high = np.zeros(n, np.float32), np.zeros(n, np.float32)
         for i in np.flatnonzero(self._amax):
-            histogram = self._store.of[int(i)]
+            counts, edges = self._store.counts_and_edges(int(i))
             if self.settings["variant"] == "onnxruntime":
-                ends = _least_smoothed(histogram.counts, histogram.edges, 1 << (bits - 1))
+                ends = _least_smoothed(counts, edges, 1 << (bits - 1))
                 low[i], high[i] = max(ends[0], self._low[i]), min(ends[1], self._high[i])
                 continue
             levels = 1 << (bits if self._one_sided[i] else bits - 1)
-            high[i] = _least_divergent(histogram.counts, histogram.edges, levels)
+            high[i] = _least_divergent(counts, edges, levels)
             low[i] = -high[i]
         if self.settings["variant"] == "onnxruntime":
             return low, high
@@ -111,8 +111,8 @@ def _least_smoothed(counts: NDArray[np.int64], edges: NDArray[np.float32], level
             best, chosen = divergence, (edges[first], edges[end])
     if not np.isfinite(best):
         raise ValueError(
-            "KL: no candidate has a finite divergence (too few values for the bins, each level's share of a bin truncates to 0);"
-            " allowed: more values or fewer bins; onnxruntime takes its first candidate without saying so (rule C5)"
+            "KL: no candidate has a finite divergence (the only filled bins lie beyond the last whole level);"
+            " allowed: another number of bins; onnxruntime takes its first candidate without saying so (rule C5)"
         )
     return chosen
 

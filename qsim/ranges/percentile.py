@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qsim.ranges.calibrator import Array, Calibrator
-from qsim.ranges.histogram import Histogram
 from qsim.ranges.stores import Histograms, Values
 
 VARIANTS = ("exact", "modelopt")
@@ -59,7 +58,7 @@ class Percentile(Calibrator):
     def _range(self) -> tuple[Array, Array]:
         if isinstance(self._store, Histograms):
             share = self.settings["percentile"] / 100
-            return self._clipped(np.array([_edge(self._store.of[i], share) for i in range(self._low.size)]))
+            return self._clipped(np.array([_edge(*self._store.counts_and_edges(i), share) for i in range(self._low.size)]))
         share_exact = Fraction(repr(self.settings["percentile"])) / 100
         low, high = np.zeros(self._low.shape), np.zeros(self._low.shape)
         for ids, rows in self._store.joined():
@@ -78,14 +77,14 @@ def _ranked(rows: NDArray[np.float32], k: int) -> NDArray[np.float32]:
     return np.asarray(np.partition(rows, k - 1, axis=1)[:, k - 1])
 
 
-def _edge(histogram: Histogram, share: float) -> float:
-    cdf = np.cumsum(histogram.counts / histogram.counts.sum())
-    return float(histogram.edges[min(int(np.searchsorted(cdf, share)), histogram.edges.size - 1)])
+def _edge(counts: NDArray[np.int64], edges: NDArray[np.float32], share: float) -> float:
+    cdf = np.cumsum(counts / counts.sum())
+    return float(edges[min(int(np.searchsorted(cdf, share)), edges.size - 1)])
 
 
 def check_grid(bins: int, amax: float | None) -> None:
     """ValueError for a histogram grid that cannot be."""
-    if not isinstance(bins, int) or isinstance(bins, bool) or not 2 <= bins <= 1 << 20 or bins % 2:
-        raise ValueError(f"bins={bins!r}; allowed: an even number, 2 to 2^20")
+    if not isinstance(bins, int) or isinstance(bins, bool) or not 2 <= bins <= 1 << 16 or bins % 2:
+        raise ValueError(f"bins={bins!r}; allowed: an even number, 2 to 2^16")
     if amax is not None and not 0 < float(np.float32(amax)) < math.inf:
         raise ValueError(f"amax={amax!r}; allowed: positive and finite as float32, or None")

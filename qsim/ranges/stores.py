@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from qsim.ranges.histogram import Given, Histogram, Magnitudes, Signed
 
+ORDINARY = 60  # exponents within which float32 bins of any number are exact enough to be those of the stacks
+
 Ids = NDArray[np.int64]
 Rows = NDArray[np.float32]
 
@@ -46,6 +48,7 @@ class Histograms:
         """Nothing yet."""
         self._bins, self._amax, self._signed = bins, amax, signed
         self.of: dict[int, Histogram] = {}
+        self._shift: dict[int, int] = {}
 
     def _make(self) -> Histogram:
         if self._amax is not None:
@@ -57,7 +60,20 @@ class Histograms:
         for i, row in zip(ids.tolist(), rows, strict=True):
             if i not in self.of:
                 self.of[i] = self._make()
-            self.of[i].add(row)
+            self.of[i].add(self._scaled(i, row))
+
+    def _scaled(self, i: int, row: NDArray[np.float32]) -> NDArray[np.float32]:
+        """A row times the power of two that keeps the grid of a first batch of extreme magnitude within float32."""
+        if self._amax is None and self._shift.get(i) is None and row.any():
+            exponent = int(np.frexp(np.abs(row).max())[1])
+            self._shift[i] = 0 if abs(exponent) < ORDINARY else -exponent
+        with np.errstate(over="ignore"):
+            return np.asarray(np.ldexp(row, self._shift[i])) if self._shift.get(i) else row
+
+    def counts_and_edges(self, i: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Of segment i."""
+        with np.errstate(under="ignore"):
+            return self.of[i].counts, np.asarray(np.ldexp(self.of[i].edges, -self._shift.get(i, 0)))
 
     def merge(self, other: Histograms) -> None:
         """Add the counts of another's histograms."""
