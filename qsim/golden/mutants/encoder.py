@@ -43,7 +43,7 @@ def encoder_mutants(unit: Unit) -> Iterator[Mutant]:
         prefix = f"{fmt.name} encoder: " if many else "encoder: "
         for mutant in (*_options(unit, fmt), *_inputs(), *scale_mutants(fmt), *_codes(fmt), *packing_mutants(fmt)):
             hooks = tuple(_only(hook, fmt) for hook in mutant.hooks) if many else mutant.hooks
-            proof = mutant.proof or (_scale_unused(unit, fmt) if mutant.name.startswith("scale") else "")
+            proof = mutant.proof or (_scale_unused(unit, fmt) if mutant.name.startswith("scale") else _no_sign(fmt, mutant.name))
             yield changed(mutant, name=prefix + mutant.name, hooks=hooks, proof=proof)
 
 
@@ -53,6 +53,12 @@ def _scale_unused(unit: Unit, fmt: Format) -> str:
     if unit.integer is None or requantizes or fmt.family not in ("binary", "ternary"):
         return ""
     return "codes do not depend on the scale, and the datapath ends at the accumulator, before scales are applied"
+
+
+def _no_sign(fmt: Format, name: str) -> str:
+    """Why the top bit of a scale is never seen."""
+    signs = [f"words: scale{level} top bit lost" for level, s in enumerate(fmt.block_scales) if s.kind == "float"]
+    return "the encoder writes no negative scale" if name in signs else ""
 
 
 def _only(hook: Hook, fmt: Format) -> Hook:
