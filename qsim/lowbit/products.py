@@ -105,14 +105,14 @@ def _product(kind: int, a: tuple[Words, ...], w: tuple[Words, ...], terms: NDArr
     x, y = _halves(a, -(-m // kernels.ROWS) * kernels.ROWS), _halves(w, n)
     start, out = np.zeros(x.shape[1], np.int32), np.empty((m, n), np.int32)
     start[:m] = terms
-    panels, fast = -(-n // kernels.COLUMNS), kernels.available()
+    panels, multiply = -(-n // kernels.COLUMNS), kernels.multiply if kernels.available() else kernels.multiply_portable
     packed = aligned((panels, 2 * words, len(w), kernels.COLUMNS))
     run(
         lambda _, p: kernels.pack(y, packed, p.start, p.stop),
         pieces(1, panels, piece=max(PACKED // (y.shape[2] * kernels.COLUMNS), 1)),
     )
     run(
-        lambda _, r: kernels.multiply(kind, fast, x, packed, start, out, r.start, r.stop),
+        lambda _, r: multiply(kind, x, packed, start, out, r.start, r.stop),
         shares(m, kernels.ROWS, 4 * words * n),
     )
     return out
