@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from qsim.codec.threads import pieces, run
-from qsim.golden.columns import as_bytes, as_words
+from qsim.golden.columns import as_words, size_of
 from qsim.golden.patterns import WORD, words_of
 from qsim.golden.ports import formats
 from qsim.golden.unit import Unit
@@ -47,24 +47,27 @@ def block_dots(
             `error`, or with a product below what the kernels hold.
     """
     lowered = lower(unit)
-    rows = [as_words(given[side]) for side in ("activation", "weight")]
-    n, total = len(rows[0]), np.empty(0 if lowered.float else len(rows[0]), np.int64)
+    n, total = len(bias), np.empty(0 if lowered.float else len(bias), np.int64)
     ports = {p.name: p for p in unit.outputs if unit.out_format is None or p.role == "tap"}
     names = [name if name in ports else "" for name in lowered.names]
+    found = {name: np.empty((n, size_of(port)), np.uint8) for name, port in ports.items() if name in names}
     shapes: list[tuple[int, int]] = [(ports[name].width, ports[name].count) if name else (0, 0) for name in names]
-    columns = tuple(np.empty((n, words_of(ports[name].bits)) if name else (0, 0), WORD) for name in names)
     widths, sizes = (tuple(shape[i] for shape in shapes) for i in range(2))
-    arrays: list[Array] = [*rows, *(np.ascontiguousarray(s, np.float32).view(np.uint32) for s in (*scales, bias))]
+    arrays: list[Array] = [np.ascontiguousarray(s, np.float32).view(np.uint32) for s in (*scales, bias)]
 
     def task(_: slice, r: slice) -> tuple[int, int]:
-        own = [array[r] for array in arrays]
-        first, why = lowered.rows(*own, total[r], tuple(column[r] for column in columns), widths, sizes)
+        rows = [as_words(given[side][r]) for side in ("activation", "weight")]
+        columns = tuple(np.empty((len(rows[0]), words_of(ports[name].bits)) if name else (0, 0), WORD) for name in names)
+        first, why = lowered.rows(*rows, *(array[r] for array in arrays), total[r], columns, widths, sizes)
+        for name, column in zip(names, columns, strict=True):
+            if name:
+                found[name][r] = column.view(np.uint8)[:, : size_of(ports[name])]
         return r.start + first if first >= 0 else -1, why
 
-    refused = [found for found in run(task, pieces(1, n, piece=PIECE)) if found[0] >= 0]
+    refused = [one for one in run(task, pieces(1, n, piece=PIECE)) if one[0] >= 0]
     if refused:
         raise ValueError(_refusal(unit, *min(refused)))
-    return {name: as_bytes(column, ports[name]) for name, column in zip(names, columns, strict=True) if name}, total
+    return found, total
 
 
 class Lowered(NamedTuple):

@@ -16,6 +16,7 @@ from typing import Any
 
 from qsim.datapath.datapaths import parse_datapath
 from qsim.golden.bits import hexed
+from qsim.golden.patterns import Words, from_ints
 from qsim.golden.unit import Port, Unit
 from qsim.golden.vectors import GoldenError
 from qsim.spec import load_format
@@ -64,6 +65,16 @@ class Suite:
     def column(self, port: str) -> list[int]:
         """The patterns of one port, in the order of the cases."""
         return [case.values[port] for case in self.cases]
+
+    def words(self, port: str) -> Words:
+        """The same as rows of 64-bit words, the lowest first; made once."""
+        if port not in self._words:
+            self._words[port] = from_ints(self.column(port), self.unit.port(port).bits)
+        return self._words[port]
+
+    @cached_property
+    def _words(self) -> dict[str, Words]:
+        return {}
 
     def text(self) -> str:
         """The canonical text: fixed order of keys, one case a line."""

@@ -53,8 +53,9 @@ def evaluate_bytes(unit: Unit, columns: Mapping[str, Sequence[int] | Array]) -> 
     n = next(iter(sizes.values()))
     if set(sizes.values()) != {n}:
         raise ValueError(f"cases of each column: {sizes}; allowed: the same number")
-    parts = [_part(unit, {name: data[i : i + CHUNK] for name, data in given.items()}) for i in range(0, max(n, 1), CHUNK)]
-    return {p.name: np.concatenate([part[p.name] for part in parts]) for p in unit.outputs}
+    step = max(n, 1) if unit.kind == "dot" and unit.block is not None else CHUNK  # that kernel needs no room for all cases
+    parts = [_part(unit, {name: data[i : i + step] for name, data in given.items()}) for i in range(0, max(n, 1), step)]
+    return parts[0] if len(parts) == 1 else {p.name: np.concatenate([part[p.name] for part in parts]) for p in unit.outputs}
 
 
 def _part(unit: Unit, given: Mapping[str, Bytes]) -> dict[str, Bytes]:

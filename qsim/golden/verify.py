@@ -181,7 +181,7 @@ def compare(suite: Suite, port: Port, column: Column, ids: Indexes, masked: Sequ
     """One port of every case; `masked` are the cases with bits that are not compared, by their places."""
     rows, extra = align(column, ids)
     codes = np.where(rows < 0, np.uint8(MISSING), np.uint8(AGREES))
-    want = from_ints(suite.column(port.name), port.bits)
+    want = suite.words(port.name)
     if len(column.words) == len(want) and (rows == np.arange(len(rows))).all():
         got, unknown = column.words, column.unknown
     elif not len(column.words):
