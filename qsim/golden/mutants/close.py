@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from itertools import chain, islice
+from itertools import islice
 
 from qsim.golden.cases import NOTES, evaluated
 from qsim.golden.cases.closing import FLAG
@@ -42,14 +42,14 @@ def close(
 ) -> Closed:
     """Add cases until no mutant survives that is not proven equivalent, or the effort (candidates) is spent.
 
-    first: candidates that are tried before all others.
+    first: candidates that are tried before all others, alone.
     """
     before = strength(suite)
     left = [v.mutant for v in before.of("survived")]
     cases, tried = list(suite.cases), 0
-    stream = chain(first, candidates(suite, seed))
+    stream, known = candidates(suite, seed), list(valid(suite.unit, iter(first)))
     while left and tried < effort:
-        batch = list(islice(valid(suite.unit, stream), min(BATCH, effort - tried)))
+        batch = known if known and not tried else list(islice(valid(suite.unit, stream), min(BATCH, effort - tried)))
         if not batch:
             break
         tried += len(batch)
