@@ -16,6 +16,7 @@ from qsim.spec.float_accumulator import FloatAccumulator, parse_float_accumulato
 from qsim.spec.format import Format
 from qsim.spec.int_accumulator import parse_int_accumulator
 from qsim.spec.load import load_format, parse_format, parse_layout, read_table
+from qsim.spec.port_names import check_ports
 from qsim.spec.requantizer import Requantizer
 from qsim.spec.requantizer_file import parse_requantizer
 
@@ -84,7 +85,7 @@ def parse_datapath(table: dict[str, Any], name: str, where: str, folder: Path | 
     try:
         requantizer, out_format, clamp = _requantizer(table.get("requantizer"), f"{where}: requantizer", folder)
         activation, weight = (_format(table.get(side), f"{where}: {side}", folder) for side in ("activation", "weight"))
-        return Datapath(
+        found = Datapath(
             name=name,
             accumulator=_accumulator(table["accumulator"], f"{where}: accumulator", folder),
             requantizer=requantizer,
@@ -97,6 +98,8 @@ def parse_datapath(table: dict[str, Any], name: str, where: str, folder: Path | 
             weight=weight,
             **texts,
         )
+        check_ports(found)
+        return found
     except SpecError as error:
         text = str(error)
         raise SpecError(text if text.startswith(where) else f"{where}: {text}") from None

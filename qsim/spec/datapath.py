@@ -11,7 +11,6 @@ from qsim.spec.error import SpecError
 from qsim.spec.float_accumulator import FloatAccumulator
 from qsim.spec.format import Format, Layout
 from qsim.spec.int_accumulator import IntAccumulator
-from qsim.spec.port_names import check_ports
 from qsim.spec.requantizer import Interval, Narrow, Requantizer, output_type
 
 if TYPE_CHECKING:
@@ -106,7 +105,6 @@ class Datapath:
             value = self.ports.get(key, 1)
             if type(value) is not int or value < 1:
                 raise SpecError(f"ports.{key} = {value!r}; allowed: 1 or more")
-        check_ports(self)
 
     @property
     def gives_integers(self) -> bool:
