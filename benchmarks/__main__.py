@@ -2,7 +2,7 @@
 
 import click
 
-from benchmarks import codec, dot, gemm, golden, lowbit, requantize
+from benchmarks import calibrate, codec, dot, gemm, golden, lowbit, requantize
 
 
 @click.group(help=__doc__)
@@ -10,6 +10,7 @@ def main() -> None:
     pass
 
 
+main.add_command(calibrate.command)
 main.add_command(codec.command)
 main.add_command(dot.command)
 main.add_command(gemm.command)

@@ -66,9 +66,8 @@ def same_limits(a: ranges.Calibrator, b: ranges.Calibrator) -> None:
 # --- merging ---
 
 
-@pytest.mark.kernels
 @pytest.mark.parametrize("name", MERGEABLE)
-@settings(deadline=None, max_examples=12)
+@settings(deadline=None, max_examples=8)
 @given(data=st.data())
 def test_merged_observers_are_one_observer(name: str, data: Any) -> None:
     """Two observers of two shards, merged, give the limits of one observer of all batches in that order, bit for bit."""
@@ -92,7 +91,7 @@ def test_merged_observers_are_one_observer(name: str, data: Any) -> None:
 
 @pytest.mark.kernels
 @pytest.mark.parametrize("name", ORDER_FREE)
-@settings(deadline=None, max_examples=8)
+@settings(deadline=None, max_examples=6)
 @given(data=st.data())
 def test_the_order_of_batches_does_not_matter(name: str, data: Any) -> None:
     """Any order of batches gives the same limits, bit for bit; for all but the mean of extremes any cut into batches too."""
@@ -128,7 +127,6 @@ def test_ema_depends_on_the_order() -> None:
     assert observed(ranges.EMA, [b, a], smoothing=0.75).limits()[1] == np.float32(1.75)
 
 
-@pytest.mark.kernels
 @pytest.mark.parametrize("name", MERGEABLE)
 def test_a_channel_is_a_tensor_of_its_own(name: str) -> None:
     """Limits per channel and per group are those of each channel and group alone."""

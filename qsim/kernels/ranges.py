@@ -4,10 +4,13 @@ import math
 
 import numpy as np
 
-from qsim.kernels.jit import kernel
+from qsim.kernels import scale as sc
+from qsim.kernels.jit import helper, kernel
 
 BINADES = 32
 BINS = BINADES << 7
+PART = 1 << 22  # values whose counts and sums of 16 bits fit one int64 beside each other
+ONE = np.int64(1) << np.int64(40)
 MASK32 = np.int64(0xFFFFFFFF)
 BLOCK = 1024
 
@@ -19,19 +22,64 @@ def magnitude_histogram(u, first, counts, sums, small):
     Bin b of row r holds the patterns from (first[r] + b) << 16: counts and the sum of the lower 16 bits, int64. small[r] counts
     the non-zero magnitudes below bin 0; none lies above the last.
     """
+    packed = np.zeros(BINS + 1, np.int64)  # count * 2^40 + sum of a part of a row; [0] for what lies below bin 0
     for r in range(u.shape[0]):
-        row, count, total = u[r], counts[r], sums[r]
-        base = np.int64(first[r])
-        below = np.int64(0)
-        for j in range(row.shape[0]):
-            m = np.int64(row[j] & np.uint32(0x7FFFFFFF))
-            b = (m >> 16) - base
-            if b >= 0 and m != 0:
-                count[b] += 1
-                total[b] += m & np.int64(0xFFFF)
-            elif m != 0:
-                below += 1
-        small[r] += below
+        base = np.int64(first[r]) - np.int64(1)
+        for start in range(0, u.shape[1], PART):
+            part = u[r, start : start + PART]
+            zeros = np.int64(0)
+            for j in range(part.shape[0]):
+                zeros += np.int64(part[j] & np.uint32(0x7FFFFFFF) == np.uint32(0))
+            for j in range(part.shape[0]):
+                m = np.int64(part[j] & np.uint32(0x7FFFFFFF))
+                packed[np.uint64(max((m >> np.int64(16)) - base, np.int64(0)))] += ONE | (m & np.int64(0xFFFF))
+            packed[1 if base < 0 else 0] -= zeros * ONE
+            small[r] += packed[0] >> 40
+            packed[0] = 0
+            for b in range(BINS):
+                value = packed[b + 1]
+                if value != 0:
+                    counts[r, b] += value >> 40
+                    sums[r, b] += value & (ONE - 1)
+                    packed[b + 1] = 0
+
+
+@helper
+def bin_mean(key, count, total):
+    """Mean magnitude of a bin: exact, then once to float64; key: the upper 16 bits of its patterns."""
+    field = key >> 7
+    base = (key & 0x7F) << 16
+    if field > 0:
+        base |= 1 << 23
+    return np.float64(count * base + total) / np.float64(count) * sc.power_of_two(max(field, np.int64(1)) - 150)
+
+
+@kernel
+def fixed_points(first, counts, sums, small, c, out):
+    """OCTAV's threshold of each row of bins; sums in float64, from the largest bin down.
+
+    The predicate vertex <= next value is true from some bin on, as h grows: the scan ends at the first bin where it is false.
+    """
+    for r in range(counts.shape[0]):
+        total = np.int64(small[r])
+        for b in range(counts.shape[1]):
+            total += counts[r, b]
+        above, count, following, threshold = 0.0, np.int64(0), np.inf, 0.0
+        vertex = 0.0
+        for b in range(counts.shape[1] - 1, -2, -1):
+            if b >= 0 and counts[r, b] == 0:
+                continue
+            if vertex > following:
+                break
+            mean = bin_mean(first[r] + b, counts[r, b], sums[r, b]) if b >= 0 else 0.0
+            threshold = max(vertex, mean)
+            if b < 0:
+                break
+            above += np.float64(counts[r, b]) * mean
+            count += counts[r, b]
+            vertex = above / (c[r] * np.float64(total - count) + np.float64(count))
+            following = mean
+        out[r] = threshold
 
 
 @kernel

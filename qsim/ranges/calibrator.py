@@ -41,7 +41,7 @@ class Calibrator(ABC):
         return bool(self.settings["symmetric"])
 
     def observe(self, batch: object) -> Self:
-        """Take a batch into account; returns the calibrator. A batch that is refused leaves it as it was."""
+        """Take a batch into account; returns the calibrator. One refused for its shape or for NaN or Inf leaves it as it was."""
         x = as_float32(batch)
         x = x.reshape(x.shape or (1,))
         segments = self._segments

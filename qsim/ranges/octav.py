@@ -11,6 +11,7 @@ from qsim.ranges.levels import level_bits
 from qsim.spec import Format
 
 FIELD = 7  # bins a binade, as a power of two: the upper 16 bits of a float32
+PIECE = 1 << 20
 
 
 class OCTAV(Calibrator):
@@ -70,6 +71,11 @@ class OCTAV(Calibrator):
         from qsim.kernels.ranges import BINS, magnitude_histogram
 
         u = rows.view(np.uint32)
+        work = pieces(u.shape[0], u.shape[1], piece=PIECE)
+        if u.shape[1] < PIECE and (np.diff(ids) == 1).all():  # pieces of whole rows, which lie in the state as they come
+            state = [a[ids[0] : ids[-1] + 1] for a in (self._first, self._counts, self._sums, self._small)]
+            run(lambda r, c: magnitude_histogram(u[r], *(a[r] for a in state)), work)
+            return
 
         def task(r: slice, c: slice) -> tuple[slice, Array, Array, Array]:
             n = r.stop - r.start
@@ -77,7 +83,7 @@ class OCTAV(Calibrator):
             magnitude_histogram(u[r, c], self._first[ids[r]], counts, sums, small)
             return r, counts, sums, small
 
-        for r, counts, sums, small in run(task, pieces(u.shape[0], u.shape[1], piece=1 << 20)):
+        for r, counts, sums, small in run(task, work):
             self._counts[ids[r]] += counts
             self._sums[ids[r]] += sums
             self._small[ids[r]] += small
@@ -92,35 +98,18 @@ class OCTAV(Calibrator):
         self._small += moved._small
 
     def _range(self) -> tuple[Array, Array]:
-        thresholds = [self._fixed_point(i, self._coefficient(bool(one))) for i, one in enumerate(self._one_sided)]
-        return self._clipped(np.array(thresholds))
+        from qsim.kernels.ranges import fixed_points
+
+        c = np.array([self._coefficient(bool(one)) for one in self._one_sided])
+        thresholds = np.zeros(c.size)
+        fixed_points(self._first, self._counts, self._sums, self._small, c, thresholds)
+        return self._clipped(thresholds)
 
     def _coefficient(self, one_sided: bool) -> float:
         bits = self.settings["bits"]
         if self.settings["step"] == "paper":
             return float(4.0**-bits) / (12 if one_sided else 3)
         return float(1 / (12 * ((1 << bits if one_sided else 1 << (bits - 1)) - 1) ** 2))
-
-    def _fixed_point(self, i: int, c: float) -> float:
-        """The root of h, or the value at which it changes sign; sums in float64, from the largest bin down."""
-        used = np.flatnonzero(self._counts[i])
-        if not used.size:
-            return 0.0
-        n, mean = self._counts[i, used].astype(np.float64), self._means(i, used)
-        above = np.append(np.cumsum((n * mean)[::-1])[::-1], 0.0)  # [k]: of bins k and up
-        count = np.append(np.cumsum(n[::-1])[::-1], 0.0)
-        inside = self._small[i] + count[0] - count
-        vertex = above / (c * inside + count)  # [k]: where h = 0 if exactly the bins below k were inside
-        k = int(np.argmax(vertex <= np.append(mean, np.inf)))
-        return float(max(vertex[k], mean[k - 1] if k else 0.0))
-
-    def _means(self, i: int, used: NDArray[np.intp]) -> NDArray[np.float64]:
-        """Exact mean magnitude of each bin, once to float64."""
-        key = self._first[i] + used
-        field = key >> FIELD
-        base = ((key & 0x7F) << 16) | np.where(field > 0, 1 << 23, 0)
-        total = self._counts[i, used] * base + self._sums[i, used]
-        return np.asarray(np.ldexp(total / self._counts[i, used], np.maximum(field, 1) - 150))
 
 
 def _window(amax: NDArray[np.float32]) -> NDArray[np.int64]:
