@@ -7,10 +7,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from qsim.golden.cases import Draft
-from qsim.golden.cases.draft import defaults
+from qsim.golden.cases.draft import codes, defaults
+from qsim.golden.ports import formats
 from qsim.golden.suite import pattern
 from qsim.golden.unit import Port, Unit
 from qsim.golden.vectors import GoldenError
+from qsim.spec import Element
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,13 +37,16 @@ def from_lines(unit: Unit, lines: Iterable[str]) -> Iterator[Draft]:
 
 
 def from_arrays(unit: Unit, arrays: Mapping[str, NDArray[Any]], where: str) -> Iterator[Draft]:
-    """One case a row: an array of shape (n, count), or (n,) where count is 1, of the port's values; or (count,) for all cases."""
+    """One case a row: an array of shape (n, count), or (n,) where count is 1, of the port's values.
+
+    A word of one integer element takes its pattern, or, where any value of the array is negative, the integer.
+    """
     rest = at_rest(unit)
     unknown = [name for name in arrays if name not in {p.name for p in unit.inputs}]
     if unknown:
         allowed = ", ".join(f"{p.name} (n, {p.count})" for p in unit.inputs)
         raise GoldenError(f"{where}: array {unknown[0]!r} is no input; allowed: {allowed}")
-    rows = {name: _rows(unit.port(name), array, where) for name, array in arrays.items()}
+    rows = {name: _rows(unit, unit.port(name), array, where) for name, array in arrays.items()}
     sizes = {name: len(r) for name, r in rows.items()}
     if len(set(sizes.values())) != 1:
         raise GoldenError(f"{where}: cases of each array: {sizes or 'none'}; allowed: the same number, at least one array")
@@ -49,8 +54,8 @@ def from_arrays(unit: Unit, arrays: Mapping[str, NDArray[Any]], where: str) -> I
         yield Draft(("User",), f"row {i}", complete(unit, rest, {n: r[i] for n, r in rows.items()}, f"{where}: row {i}"))
 
 
-def _rows(port: Port, array: NDArray[Any], where: str) -> list[list[int]]:
-    """The values of every case; floats of a float port as their patterns."""
+def _rows(unit: Unit, port: Port, array: NDArray[Any], where: str) -> list[list[int]]:
+    """The values of every case: floats of a float port as their patterns, integers of words as their codes."""
     import numpy as np
 
     values = array
@@ -62,7 +67,11 @@ def _rows(port: Port, array: NDArray[Any], where: str) -> list[list[int]]:
         raise GoldenError(
             f"{where}: {port.name} is {array.dtype} of shape {array.shape}; allowed: integers of shape (n, {port.count})"
         )
-    return [[int(v) for v in row] for row in values.reshape(len(values), -1).tolist()]
+    rows: list[list[int]] = values.reshape(len(values), -1).tolist()
+    element = integer_element(unit, port)
+    if element is None or not (values < 0).any():
+        return rows
+    return [[_code(element, v, f"{where}: row {n}: {port.name}[{i}]") for i, v in enumerate(row)] for n, row in enumerate(rows)]
 
 
 def at_rest(unit: Unit) -> dict[str, int]:
@@ -77,19 +86,39 @@ def complete(unit: Unit, rest: Mapping[str, int], given: Mapping[str, Any], plac
         if name not in {p.name for p in unit.inputs}:
             raise GoldenError(f"{place}: unknown port {name!r}; allowed: {', '.join(p.name for p in unit.inputs)}")
         port = unit.port(name)
-        found[name] = pattern(value, port, place) if isinstance(value, str) else _joined(port, value, place)
+        found[name] = pattern(value, port, place) if isinstance(value, str) else _joined(unit, port, value, place)
     missing = [p.name for p in unit.inputs if p.name not in found]
     if missing:
         raise GoldenError(f"{place}: no {', '.join(missing)}; wanted: {', '.join(p.name for p in unit.inputs)}")
     return {p.name: found[p.name] for p in unit.inputs}
 
 
-def _joined(port: Port, value: object, place: str) -> int:
+def _joined(unit: Unit, port: Port, value: object, place: str) -> int:
     values: list[Any] = value if isinstance(value, list) else [value]
     if not all(type(v) is int for v in values):
         raise GoldenError(f"{place}: {port.name} = {value!r}; allowed: 0x..., {port.count} integers")
-    signs = any(v < 0 for v in values) and port.kind != "signed"
+    element = integer_element(unit, port)
+    if element is not None and any(v < 0 for v in values):
+        values = [_code(element, v, f"{place}: {port.name}[{i}]") for i, v in enumerate(values)]
     try:
-        return port.join([v & ((1 << port.width) - 1) if signs and port.kind == "word" else v for v in values])
+        return port.join(values)
     except ValueError as error:
         raise GoldenError(f"{place}: {error}") from None
+
+
+def integer_element(unit: Unit, port: Port) -> Element | None:
+    """The element of a port whose words are one integer each; None for other ports."""
+    if port.kind != "word":
+        return None
+    fmt = formats(unit)[0 if port.name == "activation" else 1]
+    return None if fmt.block_scales or fmt.element.is_float else fmt.element
+
+
+def _code(element: Element, value: int, place: str) -> int:
+    """The code of an integer: values with a negative one among them are integers, not patterns."""
+    if element.qmin <= value <= element.qmax and (element.kind != "binary" or value):
+        return value & ((1 << element.bits) - 1) if element.kind in ("int", "uint") else codes(element)[value]
+    allowed = "-1 and 1" if element.kind == "binary" else f"{element.qmin} to {element.qmax}"
+    raise GoldenError(
+        f"{place} = {value}; allowed: {allowed} as integers, or where none is negative patterns 0 to {(1 << element.bits) - 1}"
+    )

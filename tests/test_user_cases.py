@@ -1,0 +1,96 @@
+"""Cases of the user's own operands and options: what is taken, as what, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from qsim.cli import main
+from qsim.golden.suite import Suite, read_suite
+
+MAC = '[activation]\nformat = "{}"\n[weight]\nformat = "{}"\n[accumulator]\nbits = {}\noverflow = "wrap"\n'
+
+
+def run(*args: object, stdin: str | None = None) -> Result:
+    return CliRunner().invoke(main, [str(a) for a in args], input=stdin)
+
+
+def mac(folder: Path, a: str, w: str, bits: int = 24, more: str = "") -> Path:
+    """A datapath of two formats."""
+    path = folder / "mac.toml"
+    path.write_text(MAC.format(a, w, bits) + more)
+    return path
+
+
+def lines(name: object, k: int, *rows: dict[str, Any], more: tuple[object, ...] = ()) -> Result:
+    """What `golden write` makes of rows on stdin."""
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    return run("golden", "write", name, "--k", k, "--operands", "-", "--out", "-", *more, stdin=text)
+
+
+def cases(result: Result) -> list[dict[str, Any]]:
+    assert result.exit_code == 0, result.output
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+def written(folder: Path, kind: str, name: str) -> Suite:
+    return read_suite(folder / kind / f"{name}.json")
+
+
+# --- integers and patterns ---
+
+
+@pytest.mark.parametrize(
+    ("a", "values", "words"),
+    [
+        ("int8", [-128, -1, 0, 127], "0x7f00ff80"),
+        ("int8", [128, 255, 0, 127], "0x7f00ff80"),  # no negative one: patterns
+        ("int4", [-8, 7, -1, 0], "0x0f78"),
+        ("binary", [1, -1, 1, -1], "0x5"),
+        ("binary", [1, 0, 1, 0], "0x5"),
+        ("ternary", [1, -1, 0, -1], "0xcd"),
+    ],
+)
+def test_integers_become_the_codes_of_their_format(tmp_path: Path, a: str, values: list[int], words: str):
+    """Where a value is negative all are integers, -1 of binary the sign; else they are patterns. Lists and arrays alike."""
+    path = mac(tmp_path, a, a)
+
+    found = cases(lines(path, 4, {"activation": values, "weight": values}))[0]
+    assert (found["activation"], found["weight"]) == (words, words)
+    np.savez(tmp_path / "v.npz", activation=np.array([values, values]), weight=np.array([values, values]))
+    run("golden", "write", path, "--k", 4, "--operands", tmp_path / "v.npz", "--out", tmp_path)
+    suite = written(tmp_path, "dot", "mac")
+    assert [case.values["activation"] for case in suite.cases] == [int(words, 16)] * 2
+
+
+@pytest.mark.parametrize(
+    ("a", "values", "message"),
+    [
+        ("int8", [1, -129, 0, 0], "activation[1] = -129; allowed: -128 to 127 as integers"),
+        ("int8", [-1, 255, 0, 0], "activation[1] = 255; allowed: -128 to 127 as integers"),
+        ("int4", [0, 0, 0, -9], "activation[3] = -9; allowed: -8 to 7"),
+        ("int8", [256, 0, 0, 0], "port activation: value 256 does not fit 8 bits; allowed: 0 to 255"),
+        ("uint8", [-5, 0, 0, 0], "activation[0] = -5; allowed: 0 to 255"),
+        ("binary", [-1, 0, 1, 1], "activation[1] = 0; allowed: -1 and 1 as integers"),
+        ("fp8_e4m3", [-1, 0, 1, 1], "port activation: value -1 does not fit 8 bits"),
+    ],
+)
+def test_integers_that_do_not_fit_are_refused(tmp_path: Path, a: str, values: list[int], message: str):
+    """Never cut to the width: the error names port, place, value and range, and nothing is written."""
+    path: object = mac(tmp_path, a, a)
+    if a == "fp8_e4m3":
+        path = "hopper_fp8/fp8_e4m3"
+    result = lines(path, 4, {"activation": values, "weight": [1, 1, 1, 1]})
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert f"line 1: {message}" in result.stderr
+
+    np.savez(tmp_path / "v.npz", activation=np.array([[1] * 4, values]), weight=np.ones((2, 4), int))
+    result = run("golden", "write", path, "--k", 4, "--operands", tmp_path / "v.npz", "--out", tmp_path)
+    assert result.exit_code == 2
+    assert f"v.npz: row 1: {message}" in result.stderr
+    assert not (tmp_path / "dot").exists()
