@@ -35,6 +35,15 @@ def from_ints(patterns: Sequence[int], bits: int) -> Words:
     return np.frombuffer(data, WORD).reshape(-1, width // 8)
 
 
+def to_ints(words: Words) -> list[int]:
+    """The patterns of all rows."""
+    if words.shape[1] == 1:
+        found: list[int] = words[:, 0].tolist()
+        return found
+    size, data = 8 * words.shape[1], np.ascontiguousarray(words, WORD).tobytes()
+    return [int.from_bytes(data[i : i + size], "little") for i in range(0, len(data), size)]
+
+
 def to_int(row: Words) -> int:
     """The pattern of one row."""
     return int.from_bytes(np.ascontiguousarray(row, WORD).tobytes(), "little")

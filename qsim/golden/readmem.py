@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from qsim.golden.digits import DIGIT_BITS, digit_words
 from qsim.golden.patterns import WORD, Words, pieces, words_of
 
-DIGIT_BITS = {"hex": 4, "bin": 1}
 UNKNOWN, BLANK, NEWLINE, AT, ODD = 0x10, 0x20, 0x21, 0x40, 0x80
 COMMENT = re.compile(rb"//[^\n]*|/\*.*?\*/", re.DOTALL)
 ID_DIGITS = 18  # of a decimal id that fits int64
@@ -184,8 +184,8 @@ def _patterns(tokens: _Tokens, bits: int, radix: str, where: str) -> tuple[Words
             table = np.where(hidden, 0, table)
             if unknown is None:
                 unknown = np.zeros_like(words)
-            unknown[piece] = _packed(np.where(hidden, (1 << digit) - 1, 0).astype(np.uint8), digit, words.shape[1])
-        words[piece] = _packed(table, digit, words.shape[1])
+            unknown[piece] = digit_words(np.where(hidden, (1 << digit) - 1, 0).astype(np.uint8), digit, words.shape[1])
+        words[piece] = digit_words(table, digit, words.shape[1])
     spare = bits % 64
     if spare:
         above = words[:, -1] >> np.uint64(spare)
@@ -194,15 +194,6 @@ def _patterns(tokens: _Tokens, bits: int, radix: str, where: str) -> tuple[Words
         if unknown is not None:
             unknown[:, -1] &= np.uint64((1 << spare) - 1)
     return words, unknown
-
-
-def _packed(table: NDArray[np.uint8], digit: int, words: int) -> Words:
-    """Digits, the highest first, to words."""
-    rows, digits = table.shape
-    lowest = np.zeros((rows, 64 // digit * words), np.uint8)
-    lowest[:, :digits] = table[:, ::-1]
-    packed = np.packbits(lowest, axis=1, bitorder="little") if digit == 1 else lowest[:, ::2] | lowest[:, 1::2] << 4
-    return np.ascontiguousarray(packed).view(WORD)
 
 
 def _refuse(tokens: _Tokens, i: int, bits: int, where: str) -> None:

@@ -16,7 +16,8 @@ from typing import Any
 
 from qsim.datapath.datapaths import parse_datapath
 from qsim.golden.bits import hexed
-from qsim.golden.patterns import Words, from_ints
+from qsim.golden.digits import framed, from_literals, strings
+from qsim.golden.patterns import Words, from_ints, to_ints
 from qsim.golden.unit import Port, Unit
 from qsim.golden.vectors import GoldenError
 from qsim.spec import load_format
@@ -78,18 +79,37 @@ class Suite:
 
     def text(self) -> str:
         """The canonical text: fixed order of keys, one case a line."""
-        head = self.head()
-        cases = [json.dumps(self.case_table(case), separators=(",", ":")) for case in self.cases]
-        head["digest"] = digest(head, cases)
+        head = self.head() | {"digest": self.digest}
         lines = [f"{json.dumps(key)}: {json.dumps(value)}" for key, value in head.items()]
-        body = ",\n".join(cases)
+        body = ",\n".join(self.lines())
         return "{" + ",\n".join([*lines, f'"cases": [\n{body}\n]']) + "}\n"
 
     @cached_property
     def digest(self) -> str:
         """SHA-256 over the file's canonical text without the digest."""
-        cases = [json.dumps(self.case_table(case), separators=(",", ":")) for case in self.cases]
-        return digest(self.head(), cases)
+        return digest(self.head(), self.lines())
+
+    def lines(self) -> list[str]:
+        """The text of each case: `case_table` as JSON, the patterns of all cases at once."""
+        if not self.cases:
+            return []
+        texts = [f',{json.dumps(port.name)}:"0x' for port in self.unit.ports]
+        texts[1:] = ['"' + text for text in texts[1:]]  # the end of the pattern before
+        parts = [(t.encode(), self.words(port.name), port.bits) for t, port in zip(texts, self.unit.ports, strict=True)]
+        tails = strings(framed(parts, b'"'))
+        flags = {case.flags: json.dumps(list(case.flags), separators=(",", ":")) for case in self.cases}
+        return [
+            f'{{"id":{c.id},"flags":{flags[c.flags]}{self._comment(c)}{tail}{self._masks(c)}}}'
+            for c, tail in zip(self.cases, tails, strict=True)
+        ]
+
+    def _comment(self, case: Case) -> str:
+        return f',"comment":{json.dumps(case.comment)}' if case.comment else ""
+
+    def _masks(self, case: Case) -> str:
+        if not case.masks:
+            return ""
+        return ',"masks":' + json.dumps(self.case_table(case)["masks"], separators=(",", ":"))
 
     def head(self) -> dict[str, Any]:
         """All of the file but the cases and the digest."""
@@ -153,13 +173,17 @@ def read_suite(path: Path) -> Suite:
     except GoldenError as error:
         text = str(error)
         raise GoldenError(text if text.startswith(str(path)) else f"{path}: {text}") from None
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise GoldenError(f"{path}: not a readable suite: {error}") from None
 
 
 def parse_suite(text: str, where: str = "suite") -> Suite:
     """Check the text of a suite: keys, digest, ports, every pattern's width, flags and ids."""
-    table = json.loads(text)
+    return suite_of_table(json.loads(text), where)
+
+
+def suite_of_table(table: Any, where: str = "suite") -> Suite:
+    """The same of what the text says."""
     if not isinstance(table, dict) or table.get("schema") != SCHEMA:
         raise GoldenError(f"{where}: schema = {table.get('schema') if isinstance(table, dict) else None!r}; allowed: {SCHEMA}")
     if sorted(table) != sorted(HEADER):
@@ -180,10 +204,11 @@ def parse_suite(text: str, where: str = "suite") -> Suite:
         raise GoldenError(
             f"{where}: ports are not those of the unit: the datapath, a format or qsim has changed; write the suite again"
         )
+    columns = _columns(cases, unit.ports)
     suite = Suite(
         table["name"],
         unit,
-        tuple(_case(case, i, unit.ports, table["notes"], where) for i, case in enumerate(cases, 1)),
+        tuple(_case(case, i, unit.ports, table["notes"], where, columns) for i, case in enumerate(cases, 1)),
         table["notes"],
         table["seed"],
         table["written_by"],
@@ -194,6 +219,17 @@ def parse_suite(text: str, where: str = "suite") -> Suite:
     if unused:
         raise GoldenError(f"{where}: notes of flags that no case has: {', '.join(sorted(unused))}")
     return suite
+
+
+def _columns(cases: Sequence[Any], ports: Sequence[Port]) -> dict[str, list[int]]:
+    """The patterns of every port, all cases at once; nothing of a port where one of its texts is no pattern."""
+    found = {}
+    for port in ports:
+        texts = [case.get(port.name) if isinstance(case, dict) else None for case in cases]
+        words = from_literals(texts, port.bits)
+        if words is not None:
+            found[port.name] = to_ints(words)
+    return found
 
 
 def _unit(table: dict[str, Any], where: str) -> Unit:
@@ -213,7 +249,14 @@ def _unit(table: dict[str, Any], where: str) -> Unit:
     )
 
 
-def _case(table: dict[str, Any], number: int, ports: Sequence[Port], notes: dict[str, str], where: str) -> Case:
+def _case(
+    table: dict[str, Any],
+    number: int,
+    ports: Sequence[Port],
+    notes: dict[str, str],
+    where: str,
+    columns: dict[str, list[int]],
+) -> Case:
     place = f"{where}: case {number}"
     if not isinstance(table, dict) or table.get("id") != number:
         raise GoldenError(f"{place}: id = {table.get('id') if isinstance(table, dict) else None!r} is out of order")
@@ -223,7 +266,10 @@ def _case(table: dict[str, Any], number: int, ports: Sequence[Port], notes: dict
         raise GoldenError(f"{place}: keys missing or unknown: {', '.join(sorted(odd))}")
     if not table["flags"] or any(flag not in notes for flag in table["flags"]):
         raise GoldenError(f"{place}: flags = {table['flags']!r}; allowed: one or more of {', '.join(notes)}")
-    values = {port.name: pattern(table[port.name], port, place) for port in ports}
+    values = {
+        port.name: columns[port.name][number - 1] if port.name in columns else pattern(table[port.name], port, place)
+        for port in ports
+    }
     masks = {name: pattern(mask, _named(ports, name, place), place) for name, mask in table.get("masks", {}).items()}
     return Case(number, tuple(table["flags"]), values, table.get("comment", ""), masks)
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 
+import numpy as np
+
+from qsim.golden.digits import digits_of, from_digits, to_digits
+from qsim.golden.patterns import Words
 from qsim.golden.vectors import GoldenError
 
 SUFFIX = {"readmemh": ".hex", "readmemb": ".bin"}
-DIGITS = {"readmemh": re.compile(r"[0-9a-f]+"), "readmemb": re.compile(r"[01]+")}
+RADIX = {"readmemh": "hex", "readmemb": "bin"}
 LIMB = (1 << 64) - 1
 
 
@@ -23,53 +26,69 @@ class Image:
     text: str
 
     @property
+    def radix(self) -> str:
+        """Of its digits."""
+        return "hex" if self.file.endswith(SUFFIX["readmemh"]) else "bin"
+
+    @property
     def characters(self) -> int:
         """Of the longest line, its newline counted, up to a whole number of 64-bit limbs."""
-        longest = max(len(line) for line in self.text.splitlines()) + 1
+        longest = max(self.text.index("\n"), digits_of(self.bits, self.radix)) + 1
         return -(-longest // 8) * 8
 
     @property
     def fold(self) -> int:
         """64 bits over every character: lines as big-endian numbers, their sum and the sum of their sums, limb by limb."""
-        mask, total, totals = (1 << 8 * self.characters) - 1, 0, 0
-        for line in self.text.encode().splitlines(keepends=True):
-            total += int.from_bytes(line, "big")
-            totals += total
+        head, _, body = self.text.encode().partition(b"\n")
+        first, size = int.from_bytes(head + b"\n", "big"), digits_of(self.bits, self.radix) + 1
+        lines = np.frombuffer(body, np.uint8).reshape(-1, size)
+        n, mask = len(lines) + 1, (1 << 8 * self.characters) - 1
+        # Column by column: a sum of bytes, and a sum of each byte as often as a total counts it, stay below 2^63.
+        often, total, totals = np.arange(n - 1, 0, -1, dtype=np.int64), first, n * first
+        for place in range(size):
+            column = lines[:, place].astype(np.int64)
+            total += int(column.sum()) << 8 * (size - 1 - place)
+            totals += int(column @ often) << 8 * (size - 1 - place)
         total, totals, found = total & mask, totals & mask, 0
         for low in range(0, 8 * self.characters, 64):
             found = 3 * found + (total >> low & LIMB) + 5 * (totals >> low & LIMB) & LIMB
         return found
 
 
-def digits_of(bits: int, to: str) -> int:
-    """Characters of a word."""
-    return bits if to == "readmemb" else -(-bits // 4)
-
-
-def image_text(title: str, bits: int, words: Iterable[int], to: str) -> str:
+def image_text(title: str, bits: int, words: Words, to: str) -> str:
     """A comment, then a word a line: all its digits, lower case."""
-    form = f"0{digits_of(bits, to)}{'b' if to == 'readmemb' else 'x'}"
-    return "\n".join([f"// {title}", *(format(word, form) for word in words)]) + "\n"
+    digits = to_digits(words, bits, RADIX[to])
+    lines = np.full((len(digits), digits.shape[1] + 1), ord("\n"), np.uint8)
+    lines[:, :-1] = digits
+    return f"// {title}\n" + lines.tobytes().decode("ascii")
 
 
-def read_image(data: bytes, bits: int, count: int, to: str, where: str) -> list[int]:
+def read_image(data: bytes, bits: int, count: int, to: str, where: str) -> Words:
     """The words of a file; GoldenError names the line."""
+    digits = digits_of(bits, RADIX[to])
+    head = data.find(b"\n") + 1
+    if data.isascii() and data.startswith(b"// ") and len(data) - head == count * (digits + 1):
+        lines = np.frombuffer(data, np.uint8)[head:].reshape(count, digits + 1)
+        words = from_digits(lines[:, :-1], bits, RADIX[to]) if (lines[:, -1] == ord("\n")).all() else None
+        if words is not None:
+            return words
+    raise GoldenError(_fault(data, bits, count, to, where))
+
+
+def _fault(data: bytes, bits: int, count: int, to: str, where: str) -> str:
+    """What is wrong with a file."""
     try:
         text = data.decode("ascii")
     except UnicodeDecodeError as error:
-        raise GoldenError(f"{where}: byte {error.start} is not ASCII") from None
+        return f"{where}: byte {error.start} is not ASCII"
     lines = text.split("\n")
     if lines[-1] or not lines[0].startswith("// "):
-        raise GoldenError(f"{where}: allowed: a line `// ...` first and a newline at the end")
+        return f"{where}: allowed: a line `// ...` first and a newline at the end"
     lines = lines[1:-1]
     if len(lines) != count:
-        raise GoldenError(f"{where}: {len(lines)} words; the manifest states {count}")
-    digits, base = digits_of(bits, to), 2 if to == "readmemb" else 16
-    found = []
-    for i, line in enumerate(lines, 2):
-        word = int(line, base) if len(line) == digits and DIGITS[to].fullmatch(line) else -1
-        if word < 0 or word >> bits:
-            kind = "binary" if base == 2 else "lower-case hexadecimal"
-            raise GoldenError(f"{where}: line {i}: {line[:80]!r}; allowed: {digits} {kind} digits, {bits} bits")
-        found.append(word)
-    return found
+        return f"{where}: {len(lines)} words; the manifest states {count}"
+    digits, base = digits_of(bits, RADIX[to]), 2 if to == "readmemb" else 16
+    good = re.compile("[01]+" if base == 2 else "[0-9a-f]+")
+    bad = (i for i, line in enumerate(lines) if len(line) != digits or not good.fullmatch(line) or int(line, base) >> bits)
+    i, kind = next(bad), "binary" if base == 2 else "lower-case hexadecimal"
+    return f"{where}: line {i + 2}: {lines[i][:80]!r}; allowed: {digits} {kind} digits, {bits} bits"

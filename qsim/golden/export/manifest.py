@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from functools import reduce
-from operator import xor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from qsim.golden.bits import hexed
+from qsim.golden.patterns import Words, to_int
 from qsim.golden.suite import Suite
 from qsim.golden.unit import Port, Unit
 from qsim.golden.vectors import GoldenError
@@ -39,20 +40,20 @@ def manifest(suite: Suite, to: str, whole: str, bench: dict[str, Any] | None) ->
         "whole": whole,
         "bench": bench,
         "files": {},
-        "ports": [port_entry(suite.unit, port, suite.column(port.name)) for port in suite.unit.ports],
+        "ports": [port_entry(suite.unit, port, suite.words(port.name)) for port in suite.unit.ports],
         "head": {key: value for key, value in suite.head().items() if key not in ("ports", "number_of_cases")},
         "ids": [case.id for case in suite.cases],
         "about": [[list(case.flags), case.comment, list(case.masks)] for case in suite.cases],
     }
 
 
-def port_entry(unit: Unit, port: Port, words: list[int]) -> dict[str, Any]:
+def port_entry(unit: Unit, port: Port, words: Words) -> dict[str, Any]:
     """What a manifest says of a port: widths, the fields of a word from bit 0, the exclusive or of all its patterns."""
     entry: dict[str, Any] = {"name": port.name, "role": port.role, "width": port.width, "count": port.count, "bits": port.bits}
     entry["kind"] = port.kind
     if port.kind == "word":
         entry["fields"] = word_fields(word_format(unit, port))
-    return entry | {"words": len(words), "xor": hexed(reduce(xor, words, 0), port.bits)}
+    return entry | {"words": len(words), "xor": hexed(to_int(np.bitwise_xor.reduce(words, axis=0)), port.bits)}
 
 
 def word_format(unit: Unit, port: Port) -> Format:

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from qsim.golden.bits import hexed
+from qsim.golden.digits import literals
 from qsim.golden.export.arrays import ARRAYS, from_array, read_npz
 from qsim.golden.export.header import HEADER, read_header
 from qsim.golden.export.images import read_image
 from qsim.golden.export.manifest import MANIFEST, check_files, check_table, identifier, manifest, read_manifest
 from qsim.golden.export.write import LINES, mask_port
-from qsim.golden.suite import Suite, parse_suite
+from qsim.golden.patterns import Words, from_ints, to_int
+from qsim.golden.suite import Suite, suite_of_table
 from qsim.golden.unit import Port
 from qsim.golden.vectors import GoldenError
 
@@ -25,8 +27,8 @@ Table = dict[str, Any]
 class Columns:
     """Patterns and masks of each port, in the order of the cases."""
 
-    values: dict[str, list[int]] = field(default_factory=dict)
-    masks: dict[str, list[int]] = field(default_factory=dict)
+    values: dict[str, Words] = field(default_factory=dict)
+    masks: dict[str, Words] = field(default_factory=dict)
 
 
 def import_suite(path: Path) -> Suite:
@@ -64,7 +66,7 @@ def _suite(table: Table, data: dict[str, bytes], folder: Path) -> Suite:
         if table["to"] == "jsonl":
             suite = _of_lines(data[LINES], str(folder / LINES))
         else:
-            suite = parse_suite(json.dumps(_assembled(table, READERS[table["to"]](table, data, folder))), where)
+            suite = suite_of_table(_assembled(table, READERS[table["to"]](table, data, folder)), where)
         _check_summary(suite, table, where)
     except (KeyError, TypeError, IndexError, AttributeError) as error:
         raise GoldenError(f"{where}: changed by hand: {type(error).__name__} {error}") from None
@@ -86,12 +88,13 @@ def _assembled(table: Table, columns: Columns) -> Table:
     keys = ("name", "role", "width", "count", "kind")
     ports = [{key: entry[key] for key in keys} for entry in table["ports"]]
     bits = {entry["name"]: entry["bits"] for entry in table["ports"]}
+    texts = {name: literals(column, bits[name]) for name, column in columns.values.items()}
     cases = []
     for i, (number, (flags, comment, masked)) in enumerate(zip(table["ids"], table["about"], strict=True)):
         case: Table = {"id": number, "flags": flags} | ({"comment": comment} if comment else {})
-        case |= {name: hexed(column[i], bits[name]) for name, column in columns.values.items()}
+        case |= {name: column[i] for name, column in texts.items()}
         if masked:
-            case["masks"] = {name: hexed(columns.masks[name][i], bits[name]) for name in masked}
+            case["masks"] = {name: hexed(to_int(columns.masks[name][i]), bits[name]) for name in masked}
         cases.append(case)
     head: Table = table["head"] | {"ports": ports, "number_of_cases": table["cases"], "digest": table["digest"]}
     return head | {"cases": cases}
@@ -118,8 +121,8 @@ def _of_images(to: str) -> Callable[[Table, dict[str, bytes], Path], Columns]:
 def _of_header(table: Table, data: dict[str, bytes], folder: Path) -> Columns:
     ports = ports_of(table)
     columns, masks = read_header(data[HEADER].decode(), ports, table["ids"], str(folder / HEADER))
-    values = {port.name: column for port, column in zip(ports, columns, strict=True)}
-    return Columns(values, {p.name: [masks.get(number, {}).get(p.name, 0) for number in table["ids"]] for p in ports})
+    hidden = ([masks.get(number, {}).get(port.name, 0) for number in table["ids"]] for port in ports)
+    return Columns(*({p.name: from_ints(c, p.bits) for p, c in zip(ports, found, strict=True)} for found in (columns, hidden)))
 
 
 def _of_arrays(table: Table, data: dict[str, bytes], folder: Path) -> Columns:
@@ -146,7 +149,7 @@ def _of_lines(data: bytes, where: str) -> Suite:
             raise GoldenError(f"{where}: line {number}: not JSON: {error}") from None
     if not rows or not isinstance(rows[0], dict) or "schema" not in rows[0]:
         raise GoldenError(f"{where}: line 1: allowed: the header of `qsim golden export --to jsonl`")
-    return parse_suite(json.dumps(rows[0] | {"cases": rows[1:]}), where)
+    return suite_of_table(rows[0] | {"cases": rows[1:]}, where)
 
 
 READERS: dict[str, Callable[[Table, dict[str, bytes], Path], Columns]] = {

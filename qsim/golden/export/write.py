@@ -17,6 +17,7 @@ from qsim.golden.export.images import SUFFIX, Image, image_text
 from qsim.golden.export.manifest import MANIFEST, identifier, manifest, manifest_text, sha256
 from qsim.golden.export.package import package, package_name
 from qsim.golden.export.testbench import testbench
+from qsim.golden.patterns import Words, from_ints
 from qsim.golden.suite import Suite
 from qsim.golden.unit import Port
 from qsim.golden.vectors import GoldenError
@@ -79,9 +80,10 @@ def _images(to: str, suite: Suite, bench: Bench | None, table: Table) -> Files:
     """A memory image a port, masks where a case has one, and the testbench; the manifest learns their names."""
     images, masks = {}, {}
     for port, entry in zip(suite.unit.ports, table["ports"], strict=True):
-        images[port.name] = _image(port, "", suite.column(port.name), to)
+        images[port.name] = _image(port, "", suite.words(port.name), to)
         entry["file"] = images[port.name].file
-        if words := _mask_column(suite, port):
+        words = _mask_column(suite, port)
+        if words is not None:
             masks[port.name] = _image(port, "_mask", words, to)
             entry["mask"] = masks[port.name].file
     files = {image.file: image.text.encode() for image in (*images.values(), *masks.values())}
@@ -90,18 +92,18 @@ def _images(to: str, suite: Suite, bench: Bench | None, table: Table) -> Files:
     return files
 
 
-def _image(port: Port, suffix: str, words: list[int], to: str) -> Image:
+def _image(port: Port, suffix: str, words: Words, to: str) -> Image:
     what = "bits that are not compared, " if suffix else ""
     text = image_text(f"{port.name}: {what}{port.bits} bits, {len(words)} words", port.bits, words, to)
     name = identifier(port.name) + suffix
     return Image(name, name + SUFFIX[to], port.bits, text)
 
 
-def _mask_column(suite: Suite, port: Port) -> list[int]:
-    """The masks of a port, in the order of the cases; empty if no case has one."""
+def _mask_column(suite: Suite, port: Port) -> Words | None:
+    """The masks of a port, in the order of the cases; None if no case has one."""
     if not any(port.name in case.masks for case in suite.cases):
-        return []
-    return [case.masks.get(port.name, 0) for case in suite.cases]
+        return None
+    return from_ints([case.masks.get(port.name, 0) for case in suite.cases], port.bits)
 
 
 def _package(suite: Suite, bench: Bench | None, table: Table) -> Files:
@@ -117,8 +119,9 @@ def _arrays(suite: Suite, bench: Bench | None, table: Table) -> Files:
 
     arrays = {"metadata": np.array(manifest_text(table))}
     for port in suite.unit.ports:
-        arrays[identifier(port.name)] = to_array(port, suite.column(port.name))
-        if words := _mask_column(suite, port):
+        arrays[identifier(port.name)] = to_array(port, suite.words(port.name))
+        words = _mask_column(suite, port)
+        if words is not None:
             arrays[f"{identifier(port.name)}_mask"] = to_array(mask_port(port), words)
     return {ARRAYS: npz(arrays)}
 
@@ -130,9 +133,8 @@ def mask_port(port: Port) -> Port:
 
 def _lines(suite: Suite, bench: Bench | None, table: Table) -> Files:
     """The suite's header, then a case a line."""
-    head = suite.head() | {"digest": suite.digest}
-    rows = [head, *(suite.case_table(case) for case in suite.cases)]
-    return {LINES: "".join(json.dumps(row, separators=(",", ":")) + "\n" for row in rows).encode()}
+    head = json.dumps(suite.head() | {"digest": suite.digest}, separators=(",", ":"))
+    return {LINES: "".join(line + "\n" for line in (head, *suite.lines())).encode()}
 
 
 #: What writes a format: suite, bench and manifest to the contents of files.
