@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import json
 import math
 import pickle
+import sys
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -12,12 +14,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import qsim
 from qsim import ranges
+from qsim.cli import main
 from qsim.explore.metrics import metrics
+from qsim.explore.thresholds import METHODS
 from qsim.ranges.analytic import SLOPES, optimal_alpha
 from qsim.ranges.exact import float32_nearest
 from qsim.ranges.mse import integer_format
@@ -460,7 +465,7 @@ def test_all_zeros_have_the_range_zero(name: str) -> None:
     assert not qsim.encode(np.zeros(8, np.float32), "int8", limits=calibrator).decode().any()
 
 
-@pytest.mark.parametrize("name", [name for name in ALL if name not in ("laplace", "kl_onnxruntime")])
+@pytest.mark.parametrize("name", [name for name in ALL if name != "laplace"])
 @pytest.mark.parametrize("value", [0.3, -5.0, 1e-40, 3e38])
 def test_a_constant_has_its_own_magnitude_as_threshold(name: str, value: float) -> None:
     """Of a constant tensor t is the constant's magnitude; the mean of equal extremes is it too."""
@@ -536,3 +541,108 @@ def test_merges_that_cannot_be() -> None:
         ranges.MinMax(axis=2).observe(x)
     with pytest.raises(TypeError, match="dtype int64"):
         ranges.MinMax().observe(np.arange(4))
+
+
+# --- the command ---
+
+
+def run(*args: object) -> Any:
+    return CliRunner().invoke(main, [str(a) for a in args])
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> tuple[Path, Path]:
+    rng = np.random.default_rng(0)
+    np.save(tmp_path / "w.npy", rng.standard_t(3, (8, 64)).astype(np.float32))
+    np.savez(tmp_path / "acts.npz", a=rng.random((4, 64), np.float32), b=2 * rng.random((4, 64), np.float32), n=np.arange(3))
+    return tmp_path / "w.npy", tmp_path / "acts.npz"
+
+
+def test_calibrate_prints_every_method_side_by_side(files: tuple[Path, Path]) -> None:
+    """A row a method: its range, what it clips and the SQNR that metrics() gives for it."""
+    result = run("calibrate", files[0], "--bits", 4, "--json")
+    rows = {row["method"]: row for row in json.loads(result.stdout)}
+    x = np.load(files[0])
+
+    assert result.exit_code == 0
+    assert list(rows) == list(METHODS)
+    octav = ranges.OCTAV(bits=4).observe(x)
+    assert (rows["octav"]["low"], rows["octav"]["high"]) == tuple(float(v) for v in octav.limits())
+    assert rows["octav"]["sqnr"] == metrics(x, qsim.quantize(x, "int4", limits=octav)).sqnr
+    assert rows["octav"]["clipped"] == np.count_nonzero(np.abs(x) > octav.limits()[1]) / x.size
+    assert rows["mse"]["sqnr"] > rows["minmax"]["sqnr"]
+    table = run("calibrate", files[0], "--bits", 4).stdout
+    assert all(method in table for method in METHODS)
+    assert f"{rows['octav']['sqnr']:.2f}" in table
+
+
+def test_calibrate_batches_channels_and_formats(files: tuple[Path, Path]) -> None:
+    """--batches observes every float array in turn; --axis gives a range a channel; integers are no values."""
+    both = json.loads(run("calibrate", files[1], "--affine", "--batches", "--method", "mean_minmax", "--json").stdout)
+    acts = np.load(files[1])
+    assert [row["tensor"] for row in both] == ["2 batches"]
+    assert both[0]["high"] == float(ranges.MeanMinMax(symmetric=False).observe(acts["a"]).observe(acts["b"]).limits()[1])
+    assert both[0]["low"] == 0
+    apart = json.loads(run("calibrate", files[1], "--method", "minmax", "--json").stdout)
+    assert [row["tensor"] for row in apart] == ["a", "b"]
+    channels = json.loads(run("calibrate", files[0], "--format", "vsq4", "--axis", 0, "--method", "mse", "--json").stdout)
+    assert channels[0]["high"] == ranges.MSE(fmt="vsq4", axis=0).observe(np.load(files[0])).limits()[1].tolist()
+
+
+def test_calibrate_without_a_file_takes_the_embedded_network() -> None:
+    result = run("calibrate", "--method", "minmax", "--method", "octav", "--bits", 4)
+    assert result.exit_code == 0
+    assert result.stdout.count("octav") == 4
+    assert "embedded network" in result.stdout
+
+
+def test_calibrate_says_why_a_method_refuses(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.array([1.0, np.nan], np.float32))
+    result = run("calibrate", tmp_path / "x.npy", "--method", "octav")
+    assert result.exit_code == 0
+    assert "batch 0: nan at index [1], 1 of 2 values are NaN" in result.stdout
+
+
+@pytest.mark.parametrize("kind", [".png", ".svg", ".pdf"])
+def test_calibrate_plots(files: tuple[Path, Path], tmp_path: Path, kind: str) -> None:
+    """A picture of that kind, the same bytes every time, and the table as ever."""
+    pytest.importorskip("matplotlib", reason="the extra `plot` is not installed")
+    out = tmp_path / f"p{kind}"
+    args = ("calibrate", files[0], "--method", "octav", "--method", "minmax", "--plot", out)
+    result = run(*args)
+    first = out.read_bytes()
+    run(*args)
+
+    assert result.exit_code == 0, result.output
+    assert "octav" in result.stdout
+    assert first.startswith({".png": b"\x89PNG", ".svg": b"<?xml", ".pdf": b"%PDF"}[kind])
+    assert out.read_bytes() == first
+
+
+def test_a_picture_without_matplotlib_says_what_to_install(
+    files: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    result = run("calibrate", files[0], "--plot", tmp_path / "p.png")
+    assert result.exit_code == 2
+    assert "a picture needs matplotlib: pip install 'qsim[plot]'" in result.stderr
+    assert not (tmp_path / "p.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (("--method", "best"), "--method best: allowed: minmax"),
+        (("--format", "mx9"), "has no range to choose"),
+        (("--format", "int4", "--bits", "4"), "one of the two"),
+        (("--format", "nvfp4", "--axis", "0"), "one range a tensor"),
+        (("--bits", "1"), "1 is not in the range"),
+        (("--plot", "p.gif"), "ends in .png, .svg, .pdf"),
+        (("--plot", "p.png", "--axis", "0"), "--plot with --axis"),
+        (("--plot", "no/p.png", "--method", "minmax"), "no folder no"),
+    ],
+)
+def test_bad_use_of_calibrate_ends_with_2(files: tuple[Path, Path], args: tuple[str, ...], says: str) -> None:
+    result = run("calibrate", files[0], *args)
+    assert result.exit_code == 2, result.output
+    assert says in result.stderr
