@@ -27,7 +27,7 @@ from qsim.kernels.vector import I32, I64, Lanes, N, address, load, splat, store,
 
 ROWS, COLUMNS = 6, 64
 WORDS = 512  # words of K that one pass takes: 128 KB of a panel, which stay in the L2 cache
-TALL = 8 * ROWS  # rows that meet a panel before the next: their pages of out stay in the TLB, a panel in the first cache
+TALL = 2 * ROWS  # rows that meet a panel before the next: rows of out are then written from end to end, as memory likes it
 XNOR, MASKED, TERNARY = 0, 1, 2
 
 
