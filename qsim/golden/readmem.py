@@ -17,6 +17,7 @@ from qsim.golden.patterns import WORD, Words, pieces, words_of
 UNKNOWN, BLANK, NEWLINE, AT, ODD = 0x10, 0x20, 0x21, 0x40, 0x80
 COMMENT = re.compile(rb"//[^\n]*|/\*.*?\*/", re.DOTALL)
 ID_DIGITS = 18  # of a decimal id that fits int64
+IN_CACHE = 1 << 18  # characters
 SLACK = 64  # digits that a word may have too many, as long as they are zeros
 
 
@@ -70,6 +71,9 @@ def parse_memory(data: bytes, bits: int, radix: str, where: str) -> Memory:
     Raises:
         ValueError: names file and line of what is no word, or has more bits than the port.
     """
+    regular = _regular(data, bits, radix)
+    if regular is not None:
+        return Memory(regular, None, None)
     if b"/" in data:
         data = COMMENT.sub(lambda m: b" " + b"\n" * m[0].count(b"\n"), data)
     if b"_" in data:
@@ -80,6 +84,26 @@ def parse_memory(data: bytes, bits: int, radix: str, where: str) -> Memory:
     words, ids = _addressed(tokens, where) if b"@" in data else _paired(tokens, where)
     values, unknown = _patterns(words, bits, radix, where)
     return Memory(values, unknown, ids)
+
+
+def _regular(data: bytes, bits: int, radix: str) -> Words | None:
+    """The words of a text as test benches write it: a comment or none, then a word a line, all its digits known; else None."""
+    digit = DIGIT_BITS[radix]
+    start, width = data.find(b"\n") + 1 if data.startswith(b"//") else 0, -(-bits // digit) + 1
+    if len(data) == start or (len(data) - start) % width:
+        return None
+    lines = np.frombuffer(data, np.uint8)[start:].reshape(-1, width)
+    if (lines[:, -1] != ord("\n")).any():
+        return None
+    words = np.empty((len(lines), words_of(bits)), WORD)
+    for piece in pieces(len(lines), width, IN_CACHE):
+        table = KINDS[radix][lines[piece, :-1]]
+        if table.max() >= UNKNOWN:
+            return None
+        words[piece] = digit_words(table, digit, words.shape[1])
+    if bits % 64 and (words[:, -1] >> np.uint64(bits % 64)).any():
+        return None
+    return words
 
 
 def _split(data: bytes, radix: str) -> _Tokens:
