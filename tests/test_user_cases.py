@@ -11,7 +11,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from qsim.cli import main
+from qsim.datapath.datapaths import load_datapath
+from qsim.golden.cases import directed
 from qsim.golden.suite import Suite, read_suite
+from qsim.golden.write_suite import datapath_unit
 
 MAC = '[activation]\nformat = "{}"\n[weight]\nformat = "{}"\n[accumulator]\nbits = {}\noverflow = "wrap"\n'
 
@@ -94,3 +97,19 @@ def test_integers_that_do_not_fit_are_refused(tmp_path: Path, a: str, values: li
     assert result.exit_code == 2
     assert f"v.npz: row 1: {message}" in result.stderr
     assert not (tmp_path / "dot").exists()
+
+
+# --- directed cases of any pair of formats ---
+
+
+@pytest.mark.parametrize("pair", ["uint4 uint4", "int8 uint8", "uint8 binary", "binary uint4", "ternary uint8", "uint4 int2"])
+@pytest.mark.parametrize("kind", ["dot", "matmul"])
+def test_directed_cases_of_unlike_formats(tmp_path: Path, pair: str, kind: str):
+    """No operand has a value that its format does not hold; sums reach and exceed the ends that they can."""
+    name = mac(tmp_path, *pair.split(), 9, "lanes = 2\n")
+    unit = datapath_unit(load_datapath(str(name)), kind, 8, ("bias", "a_zero_point", "w_zero_point"))
+    found = directed(unit)
+    seen = {flag for case in found.cases for flag in case.flags}
+
+    assert {"Zero", "Extremes", "ZeroPointEdge", "BiasEdge"} <= seen
+    assert pair == "uint4 int2" or kind == "matmul" or {"Wrap", "JustReaches", "JustExceeds"} <= seen

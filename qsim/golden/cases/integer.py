@@ -32,20 +32,27 @@ def pairs_for(unit: Unit, total: int, most: int) -> list[Pair] | None:
     pairs: list[Pair] = []
     if 0 not in codes(formats(unit)[0].element):  # +1 and -1 only: all lanes count
         plus = (most + total) // 2
-        return [(1, 1)] * plus + [(1, -1)] * (most - plus) if (most + total) % 2 == 0 and abs(total) <= most else None
+        pairs = [(1, 1)] * plus + [(1, -1)] * (most - plus)
+        return pairs if (most + total) % 2 == 0 and abs(total) <= most and held(unit, pairs) else None
     rest = total
     while rest and len(pairs) < most:
         w = whigh if rest > 0 else wlow
         a = min(abs(rest) // max(abs(w), 1), ahigh)
         if w == 0:  # unsigned weights
             w, a = whigh, -min(-rest // whigh, -alow)
-        if a == 0:
-            pairs.append((1, rest))
+        if a == 0:  # less than the largest weight
+            pairs.append((1, rest) if wlow <= rest <= whigh else (-1, -rest))
             rest = 0
         else:
             pairs.append((a, w))
             rest -= a * w
-    return None if rest else pairs
+    return None if rest or not held(unit, pairs) else pairs
+
+
+def held(unit: Unit, pairs: Sequence[Pair]) -> bool:
+    """Whether the formats hold both sides of every pair."""
+    a, w = (codes(fmt.element) for fmt in formats(unit))
+    return all(x in a and y in w for x, y in pairs)
 
 
 def structural(unit: Unit) -> Iterator[Draft]:
@@ -111,7 +118,7 @@ def _zero_points(unit: Unit, rest: dict[str, int]) -> Iterator[Draft]:
             continue
         for zero in (low, high):
             for own in (low, high):
-                rows = [[1 + i % 3 for i in range(unit.k)], [1 + i % 3 for i in range(unit.k)]]
+                rows = [[min(1 + i % 3, top) for i in range(unit.k)] for _, top in ends(unit)]
                 rows[side] = [own] * unit.k
                 yield Draft(
                     ("ZeroPointEdge",),
@@ -124,7 +131,7 @@ def searched(unit: Unit, seed: int = 0) -> Iterator[Draft]:
     """Cases of which only those are kept that show something new."""
     rest = defaults(unit)
     for pairs, extra in _register_edges(unit):
-        if len(pairs) <= unit.k:
+        if len(pairs) <= unit.k and held(unit, pairs):
             a, w = [a for a, _ in pairs], [w for _, w in pairs]
             yield Draft((), "", rest | integers(unit, a, w) | signed(unit, extra))
     yield from _random_extremes(unit, rest, seed)

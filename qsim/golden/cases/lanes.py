@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from qsim.golden.cases.draft import Draft, defaults, integers, signed
-from qsim.golden.cases.integer import MAX_HOT, Pair, ends, factor, has, only_signs, pairs_for
+from qsim.golden.cases.integer import MAX_HOT, Pair, ends, factor, has, held, only_signs, pairs_for
 from qsim.golden.unit import Unit
 
 
@@ -52,9 +52,15 @@ def end_rows(unit: Unit) -> Iterator[Row]:
             if first is None or found is None:
                 continue
             odd = (len(found.pairs) - len(first.pairs)) % 2  # turns begin in the same lane, whatever the way to the start takes
-            pairs = [(0, 0)] * odd + found.pairs
-            if len(pairs) < unit.k:
-                yield Row(f"{name} end {text}", pairs + [turns[i % len(turns)] for i in range(unit.k - len(pairs))], found.extra)
+            pairs = [nothing(unit)] * odd + found.pairs
+            pairs += [turns[i % len(turns)] for i in range(unit.k - len(pairs))]
+            if len(found.pairs) + odd < unit.k and held(unit, pairs):
+                yield Row(f"{name} end {text}", pairs, found.extra)
+
+
+def nothing(unit: Unit) -> Pair:
+    """A pair of product 0, where there is one."""
+    return next((pair for pair in ((0, 0), (0, 1), (1, 0)) if held(unit, [pair])), (0, 0))
 
 
 def product(pair: Pair) -> int:
