@@ -29,7 +29,7 @@ def rounding_rows() -> list[Row]:
 
 @cache
 def calibrate_rows() -> list[Row]:
-    return list(calibrate.calibrate_rows(load_network(), calibration_images(), list(calibrate.METHODS)))
+    return list(calibrate.calibrate_rows(load_network(), calibration_images(), list(calibrate.NAMES)))
 
 
 @cache
@@ -105,7 +105,7 @@ def test_calibrators_keep_the_accuracy_at_8_bits_and_differ_at_4() -> None:
     """All reach the float network's accuracy at 8 bits; at 4 bits least squares and OCTAV hold the inputs better than extremes."""
     rows = {(row["method"], row["bits"]): row for row in calibrate_rows()}
     right = rows["float32", None]["top1"]
-    eight = [rows[name, 8] for name in calibrate.METHODS]
+    eight = [rows[name, 8] for name in calibrate.NAMES]
 
     assert right == 0.985
     assert all(row["top1_weights8"] == row["top1"] == right for row in eight)

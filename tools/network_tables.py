@@ -61,7 +61,7 @@ def calibrators_table(rows: Sequence[Row]) -> str:
 def parts(methods: Sequence[str] = tuple(rounding.METHODS)) -> dict[str, str]:
     """The text of every part, with these methods of adaptive rounding."""
     network, images = load_network(), calibration_images()
-    calibrators = list(calibrate.calibrate_rows(network, images, list(calibrate.METHODS)))
+    calibrators = list(calibrate.calibrate_rows(network, images, list(calibrate.NAMES)))
     return {
         "calibrators": calibrators_table(calibrators),
         "rounding": columns_table(list(rounding.rounding_rows(network, images, methods)), ROUNDING_TABLE),

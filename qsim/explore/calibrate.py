@@ -18,6 +18,7 @@ from qsim.codec.quantize import quantize
 from qsim.explore.metrics import Sums
 from qsim.explore.network import NETWORKS, Network, accuracy, finish_layer, operands, product, run_layer, top1
 from qsim.explore.sweep import Row
+from qsim.explore.thresholds import METHODS, choose_setting
 from qsim.ranges.mse import integer_format
 from qsim.spec import Format
 
@@ -28,21 +29,8 @@ BITS = (8, 6, 4)
 BATCH = 32
 HIGHS = tuple(f"{layer[0]}_high" for layer in NETWORKS["digits"])
 CALIBRATE_COLUMNS = ("method", "bits", "format", *HIGHS, "activation_sqnr", "top1_weights8", "top1")
-#: Method -> its calibrator for a width. Inputs are never negative here, so that all but absmax are affine: a range [0, t].
-METHODS: dict[str, Callable[[int], ranges.Calibrator]] = {
-    "absmax": lambda bits: ranges.AbsMax(),
-    "minmax": lambda bits: ranges.MinMax(symmetric=False),
-    "ema": lambda bits: ranges.EMA(symmetric=False),
-    "mean_minmax": lambda bits: ranges.MeanMinMax(symmetric=False),
-    "percentile_99.99": lambda bits: ranges.Percentile(99.99, symmetric=False),
-    "percentile_99.9": lambda bits: ranges.Percentile(99.9, symmetric=False),
-    "kl_tensorrt": lambda bits: ranges.KL(bits=bits, symmetric=False),
-    "kl_onnxruntime": lambda bits: ranges.KL(bits=bits, variant="onnxruntime", symmetric=False),
-    "mse": lambda bits: ranges.MSE(bits=bits, symmetric=False),
-    "octav": lambda bits: ranges.OCTAV(bits=bits, symmetric=False),
-    "analytic_laplace": lambda bits: ranges.Analytic(bits=bits, symmetric=False),
-    "analytic_gauss": lambda bits: ranges.Analytic(bits=bits, distribution="gauss", symmetric=False),
-}
+#: Inputs are never negative here, so that all but absmax are affine: a range [0, t].
+NAMES = ("absmax", *METHODS)
 
 
 def layer_inputs(network: Network, images: Float32) -> list[Float32]:
@@ -56,10 +44,10 @@ def layer_inputs(network: Network, images: Float32) -> list[Float32]:
 
 def choose_methods(names: Sequence[str]) -> list[str]:
     """The methods named, in that order; all without a name."""
-    unknown = [name for name in names if name not in METHODS]
+    unknown = [name for name in names if name not in NAMES]
     if unknown:
-        raise ValueError(f"--calibrate {unknown[0]}: allowed: all, {', '.join(METHODS)}")
-    return list(dict.fromkeys(names)) or list(METHODS)
+        raise ValueError(f"--calibrate {unknown[0]}: allowed: all, {', '.join(NAMES)}")
+    return list(dict.fromkeys(names)) or list(NAMES)
 
 
 def calibrate_rows(network: Network, images: Float32, methods: Sequence[str], widths: Sequence[int] = BITS) -> Iterator[Row]:
@@ -75,11 +63,11 @@ def calibrate_rows(network: Network, images: Float32, methods: Sequence[str], wi
     known: dict[Any, Row] = {}
     for name in methods:
         for bits in widths:
-            limits = [calibrated(METHODS[name](bits), x) for x in seen]
-            fmt = integer_format(bits, symmetric=name == "absmax").with_granularity("tensor")
-            key = fmt.name, str(limits)  # several methods end in the same ranges
-            known[key] = known.get(key) or _measured(network, test, fmt, limits)
-            yield base | {"method": name, "bits": bits, "format": fmt.name} | known[key]
+            setting = choose_setting(bits, None, name != "absmax", None)
+            limits = [calibrated(ranges.AbsMax() if name == "absmax" else METHODS[name](setting), x) for x in seen]
+            key = setting.fmt.name, str(limits)  # several methods end in the same ranges
+            known[key] = known.get(key) or _measured(network, test, setting.fmt, limits)
+            yield base | {"method": name, "bits": bits, "format": setting.fmt.name} | known[key]
 
 
 def _measured(network: Network, test: Sequence[Float32], fmt: Format, limits: Sequence[tuple[Any, Any]]) -> Row:

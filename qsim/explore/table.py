@@ -8,9 +8,8 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from qsim.explore.calibrate import HIGHS
 from qsim.explore.datapath_sweep import EVENTS
-from qsim.explore.rounding import ERRORS
+from qsim.explore.network import NETWORKS
 from qsim.explore.sweep import Row
 
 #: Larger is better: sorted from the top. Every other column is sorted from the bottom.
@@ -93,7 +92,7 @@ CALIBRATE_TABLE: tuple[Column, ...] = (
     ("method", "ranges", str),
     ("bits", "bits", str),
     ("format", "inputs", str),
-    *((key, f"{key.removesuffix('_high')}\nup to", _short) for key in HIGHS),
+    *((f"{layer[0]}_high", f"{layer[0]}\nup to", _short) for layer in NETWORKS["digits"]),
     ("activation_sqnr", "inputs'\nSQNR dB", _decibel),
     ("top1_weights8", "top-1,\nweights 8 bits", _percent),
     ("top1", "top-1, weights\nas inputs", _percent),
@@ -102,7 +101,7 @@ ROUNDING_TABLE: tuple[Column, ...] = (
     ("bits", "bits", str),
     ("scales", "scales", str),
     ("method", "rounding", str),
-    *((key, f"{key.removesuffix('_error')}\nerror", _short) for key in ERRORS),
+    *((f"{layer[0]}_error", f"{layer[0]}\nerror", _short) for layer in NETWORKS["digits"]),
     ("error", "error\nin all", _short),
     ("sqnr", "outputs'\nSQNR dB", _decibel),
     ("test_sqnr", "on test\nimages dB", _decibel),
