@@ -48,6 +48,9 @@ def command(
     For each method: the range, how many values lie beyond it, and the SQNR of the tensor in the format with that range. A
     method that refuses a tensor has the reason in its row. Every tensor by itself is one batch, unless --batches.
 
+    Methods: minmax, ema, mean_minmax, percentile_99.99, percentile_99.9, kl_tensorrt, kl_onnxruntime, mse, octav,
+    octav_grid, analytic_laplace, analytic_gauss (docs/ranges.md says what each is for).
+
     Without a file: the inputs of the embedded network's four layers on its calibration images.
 
     \b

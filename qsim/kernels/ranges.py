@@ -123,6 +123,26 @@ def error_sums(x, y, scale, low, high):
 
 
 @kernel
+def count_scaled(x, n, top, counts):
+    """Count |x| (float32) in bins floor(|x| * n / top), each operation in float32, the last bin also for |x| = top."""
+    last = np.int64(counts.shape[0] - 1)
+    for j in range(x.shape[0]):
+        counts[min(np.int64(np.float32(np.float32(abs(x[j]) * n) / top)), last)] += 1
+
+
+@kernel
+def count_sides(x, width, positive, negative):
+    """Count |x| in bins max(ceil(|x| / width) - 1, 0), the quotient in float64; x < 0 in `negative` where that is not empty."""
+    signed = negative.shape[0] > 0
+    for j in range(x.shape[0]):
+        place = max(np.int64(math.ceil(np.float64(abs(x[j])) / width)) - 1, np.int64(0))
+        if signed and x[j] < 0:
+            negative[place] += 1
+        else:
+            positive[place] += 1
+
+
+@kernel
 def divergences(bins, levels, start, out):
     """KL divergence of each number of bins start..len(bins) in turn, by the rule of pytorch-quantization; NaN: not defined.
 

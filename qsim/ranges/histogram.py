@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from qsim.codec.threads import pieces, run
 
 Array = NDArray[Any]
 Counts = NDArray[np.int64]
@@ -45,8 +48,7 @@ class Magnitudes:
 
     def add(self, x: NDArray[np.float32]) -> None:
         """Count a row of values."""
-        x = np.abs(x)
-        amax = x.max()
+        amax = np.abs(x).max()
         if amax == 0:
             self.counts[0] += x.size
             return
@@ -68,14 +70,26 @@ class Magnitudes:
 
     @staticmethod
     def _count(x: NDArray[np.float32], n: int, top: np.float32) -> Counts:
-        places = (x * np.float32(n) / top).astype(np.int64)
-        return np.bincount(np.minimum(places, n - 1), minlength=n).astype(np.int64)
+        from qsim.kernels.ranges import count_scaled
+
+        def count(part: NDArray[np.float32]) -> list[Counts]:
+            counts = np.zeros(n, np.int64)
+            count_scaled(part, np.float32(n), top, counts)
+            return [counts]
+
+        return summed(count, x, n)[0]
 
     def merge(self, other: Magnitudes) -> None:
         """Refused: the first batch of each has set another grid."""
         raise ValueError(
             "merge of histograms whose grid is that of their first batch; allowed: with amax= given to both (rule C5)"
         )
+
+
+def summed(count: Callable[[NDArray[np.float32]], list[Counts]], x: NDArray[np.float32], bins: int) -> list[Counts]:
+    """The counts of all pieces of x, on threads."""
+    found = run(lambda _, c: count(x[c]), pieces(1, x.size, piece=max(1 << 20, 4 * bins)))
+    return [np.sum(side, axis=0) for side in zip(*found, strict=True)]
 
 
 def checked(bins: np.floating[Any]) -> int:
@@ -157,13 +171,19 @@ class Given:
 
     def add(self, x: NDArray[np.float32]) -> None:
         """Count a row of values."""
-        negative = x < 0 if self.signed else np.zeros(x.shape, bool)
-        places = np.maximum(np.ceil(np.abs(x).astype(np.float64) / self.width).astype(np.int64) - 1, 0)
-        if int(places.max()) >= MOST:
-            raise ValueError(
-                f"a value of {np.abs(x).max()} lies 2^22 or more bins of {self.width:g} from 0; allowed: a larger amax="
-            )
-        self._add([np.bincount(places[~negative]), *([np.bincount(places[negative])] if self.signed else [])])
+        from qsim.kernels.ranges import count_sides
+
+        amax = float(np.abs(x).max())
+        if amax / self.width >= MOST:
+            raise ValueError(f"a value of {amax:g} lies 2^22 or more bins of {self.width:g} from 0; allowed: a larger amax=")
+        n = int(np.ceil(amax / self.width)) + 1
+
+        def count(part: NDArray[np.float32]) -> list[Counts]:
+            positive, negative = np.zeros(n, np.int64), np.zeros(n if self.signed else 0, np.int64)
+            count_sides(part, self.width, positive, negative)
+            return [positive, negative]
+
+        self._add([np.trim_zeros(side, "b") for side in summed(count, x, n)[: 1 + self.signed]])
 
     def _add(self, sides: list[Array]) -> None:
         size = max(self._sides[0].size, *(side.size for side in sides))

@@ -28,7 +28,7 @@ class MSE(Calibrator):
     fmt: any format with a float outermost scale (int, uint, vsq, nvfp4); bits=N instead: intN, or affine uintN with
     symmetric=False. A format with blocks takes batches whose last dimension is a multiple of its block.
 
-    Keeps the values, 4 bytes each. Each squared error is rounded to an integer in units of about 2^-54 of amax^2, and the
+    Keeps the values, 4 bytes each. Each squared error is rounded to an integer in units of 2^-50 to 2^-48 of amax^2, and the
     integers are added: the result does not depend on order, batches or threads, and merging is exact.
     """
 
