@@ -563,7 +563,7 @@ def test_the_header_compiles_and_holds_the_patterns(tmp_path: Path) -> None:
         '    for (int j = 4; j >= 0; j--) printf("%s%016llx", j == 4 ? " " : "", (unsigned long long)mine_cases[i].activation[j]);\n'
         '    printf(" %08x\\n", mine_cases[i].result);\n  }\n'
         '  printf("%u %u %d\\n", mine_masks[1].id, mine_masks[1].result, ACTIVATION_LSB);\n  return 0;\n}\n'.replace(
-            "ACTIVATION_LSB", "MINE_ACTIVATION_SCALE1_LSB"
+            "ACTIVATION_LSB", "MINE_ACTIVATION_WORD_SCALE1_LSB"
         )
     )
     command = ["gcc", "-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic", "-o", str(tmp_path / "a"), str(tmp_path / "main.c")]

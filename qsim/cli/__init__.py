@@ -46,9 +46,13 @@ class LazyGroup(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
     def invoke(self, ctx: click.Context) -> object:
-        """Run the command; a user's error becomes one line and exit code 2."""
-        with one_line_errors():
-            return super().invoke(ctx)
+        """Run the command; a user's error becomes one line and exit code 2, an interrupt 130: 1 would be a verdict."""
+        try:
+            with one_line_errors():
+                return super().invoke(ctx)
+        except KeyboardInterrupt:
+            click.echo("Interrupted", err=True)
+            ctx.exit(130)
 
 
 @click.group(

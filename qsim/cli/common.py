@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import zlib
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import IO, Any
 from zipfile import BadZipFile
 
 import click
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)  # raised by a write, which knows no file name
 USER_ERRORS = (ValueError, TypeError, OSError, EOFError, MemoryError, OverflowError, BadZipFile, zlib.error)
 
 
@@ -42,23 +44,37 @@ def error_text(error: BaseException) -> str:
 
 @contextmanager
 def written(*paths: Path) -> Iterator[tuple[IO[bytes], ...]]:
-    """Open files beside `paths` and move all of them into place only when everything has been written."""
-    parts = [path.with_name(f".{path.name}.{os.getpid()}.part") for path in paths]
+    """Open files beside `paths` and move all of them into place only when everything has been written.
+
+    A symbolic link stays, the file it names is replaced. A device or a pipe is written to: it cannot be replaced.
+    """
     with ExitStack() as stack:
-        files = []
-        for path, part in zip(paths, parts, strict=True):
+        files, moves = [], []
+        for path in paths:
             if path.is_dir():
                 raise ValueError(f"{path}: is a folder; a file is needed")
             if not path.parent.is_dir():
                 raise ValueError(f"{path}: no folder {path.parent}")
+            target = path.resolve()
+            if target.exists() and not target.is_file():
+                files.append(stack.enter_context(target.open("wb")))
+                continue
+            part = target.with_name(f".{target.name}.{os.getpid()}.part")
             stack.callback(_remove, part)
             files.append(stack.enter_context(part.open("xb")))
-        yield tuple(files)
-        for file in files:
-            file.flush()
-            os.fsync(file.fileno())  # a full disk is an error here, before anything is replaced
-        for path, part in zip(paths, parts, strict=True):
-            part.replace(path)
+            moves.append((part, target))
+        try:
+            yield tuple(files)
+            for file in files:
+                file.flush()
+                with suppress(OSError) if not os.path.isfile(file.name) else nullcontext():
+                    os.fsync(file.fileno())  # a full disk is an error here, before anything is replaced
+        except OSError as error:
+            if error.errno in FULL and not error.filename:
+                error.filename = ", ".join(str(path) for path in paths)
+            raise
+        for part, target in moves:
+            part.replace(target)
 
 
 def refuse_overwrite(out: Path, *sources: Path) -> None:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from qsim.cli.common import refuse_overwrite, written
 from qsim.cli.verify import find_suite
+
+if TYPE_CHECKING:
+    from qsim.golden.suite import Suite
 
 TO = ("readmemh", "readmemb", "sv", "c", "npz", "jsonl")
 
@@ -36,10 +40,11 @@ def export(suite: str, to: str, folder: Path, case: int | None, ports: str | Non
     from qsim.datapath.datapaths import load_datapath
     from qsim.golden.export import export as write
 
+    read = find_suite(suite)
     table = load_datapath(ports).ports if ports else None
-    if table is not None and not table:
-        raise ValueError(f"{ports}: no [ports] table; allowed: a datapath file with one")
-    found = write(find_suite(suite), to, folder, case=case, ports=table)
+    if ports is not None:
+        _check_ports(ports, read)
+    found = write(read, to, folder, case=case, ports=table)
     bench = found["bench"]
     click.echo(
         f"{folder}: {found['cases']} cases, {len(found['files'])} files"
@@ -47,6 +52,24 @@ def export(suite: str, to: str, folder: Path, case: int | None, ports: str | Non
     )
     if bench:
         click.echo(f"tb.sv drives {bench['module']} and compares {', '.join(bench['compared'])}")
+
+
+def _check_ports(path: str, suite: Suite) -> None:
+    """ValueError unless the file has a [ports] table, of a design that computes what the suite does."""
+    from qsim.datapath.datapaths import load_datapath
+    from qsim.golden.identify.device import differences
+
+    design = load_datapath(path)
+    if not design.ports:
+        raise ValueError(f"{path}: no [ports] table; allowed: a datapath file with one")
+    parts = {"requantize": ("requantizer", "out_format"), "encode": (), "pack": ()}.get(suite.unit.kind)
+    found = [key for key in differences(suite.unit.datapath, design) if parts is None or key.split(".")[0] in parts]
+    fmt = suite.unit.fmt
+    own = design.activation
+    if fmt is not None and (own is None or (own.element, own.scales, own.layout) != (fmt.element, fmt.scales, fmt.layout)):
+        found.append("activation")
+    if found:
+        raise ValueError(f"{path}: differs from suite {suite.name} in {', '.join(found[:4])}; allowed: a design that computes it")
 
 
 @click.command(name="import")

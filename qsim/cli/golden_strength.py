@@ -75,6 +75,8 @@ def mutants(
             found.append(closed.strength)
         else:
             found.append(strength(read, every=every, only=only, ports=names))
+    if only and not any(s.verdicts for s in found):
+        raise ValueError(f"--only {only}: no mutant has it in its name; allowed: a part of a name, as the table shows it")
     if as_json:
         print_json({"suites": [s.table() for s in found]})
     else:

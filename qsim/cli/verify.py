@@ -18,13 +18,16 @@ SHOWN = 20
 @click.command()
 @click.argument("output", type=click.Path(path_type=Path), metavar="OUTPUT")
 @click.option("--suite", "suite_name", required=True, metavar="S", help="A suite's file, or the name of a checked-in suite.")
+@click.option("--case", type=click.IntRange(1), metavar="ID", help="Only this case, as after `qsim golden export --case ID`.")
 @click.option("--ignore", default="", metavar="CLASSES", help="zero_sign, nan_payload, or both with a comma: they do not count.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document instead of text.")
 @click.option("--junit", "junit_path", type=click.Path(path_type=Path), metavar="FILE", help="Write JUnit XML for a CI system.")
 @click.option(
     "--limit", type=click.IntRange(min=0), default=SHOWN, show_default=True, help="Mismatches in full; all of them are counted."
 )
-def command(output: Path, suite_name: str, ignore: str, as_json: bool, junit_path: Path | None, limit: int) -> None:
+def command(
+    output: Path, suite_name: str, case: int | None, ignore: str, as_json: bool, junit_path: Path | None, limit: int
+) -> None:
     """Compare OUTPUT with a suite, bit by bit, and name the first stage that differs.
 
     OUTPUT is a file of results (.hex as $readmemh reads it, .bin as $readmemb does, .npy, .npz, .csv), or a folder with one
@@ -39,11 +42,12 @@ def command(output: Path, suite_name: str, ignore: str, as_json: bool, junit_pat
       qsim verify sim/ --suite int8_dot.json --junit report.xml
       qsim verify device.csv --suite mx9_dot.json --ignore zero_sign,nan_payload --json
     """  # noqa: D301
+    from qsim.golden.export import only
     from qsim.golden.mismatch import junit, report_table, report_text
     from qsim.golden.outputs import read_outputs
     from qsim.golden.verify import verify
 
-    suite = find_suite(suite_name)
+    suite = find_suite(suite_name) if case is None else only(find_suite(suite_name), case)
     classes = [name.strip() for name in ignore.split(",") if name.strip()]
     verdict = verify(suite, read_outputs(output, suite.unit), ignore=classes)
     if junit_path is not None:

@@ -9,6 +9,8 @@ from qsim.golden.unit import Port
 UNKNOWN = frozenset("xXzZ?uUwW-")
 PREFIXED = re.compile(r"0([xX])([0-9a-fA-FxXzZ?][0-9a-fA-FxXzZ?_]*)|0([bB])([01xXzZ?][01xXzZ?_]*)")
 DECIMAL = re.compile(r"[+-]?[0-9]+")
+REAL = re.compile(r"[+-]?(?:[0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))(?:[eE][+-]?[0-9]+)?|[+-]?inf|nan", re.I)
+FLOATS = ("float32", "float64")
 
 
 def parse_literal(text: str, port: Port) -> tuple[int, int]:
@@ -20,7 +22,10 @@ def parse_literal(text: str, port: Port) -> tuple[int, int]:
         return _digits((found[2] or found[4]).replace("_", ""), 4 if found[1] else 1, port, text)
     if DECIMAL.fullmatch(text):
         return from_int(int(text), port), 0
-    raise ValueError(f"{text!r} is no value of {port.name}; allowed: 0x or 0b and digits, with x and z, or a decimal number")
+    if port.kind in FLOATS and port.count == 1 and REAL.fullmatch(text):
+        return from_real(text, port), 0
+    real = ", or with a point or exponent a float" if port.kind in FLOATS else ""
+    raise ValueError(f"{text!r} is no value of {port.name}; allowed: 0x or 0b and digits, with x and z, a decimal pattern{real}")
 
 
 def parse_vector(text: str, port: Port) -> tuple[int, int]:
@@ -37,6 +42,14 @@ def from_int(value: int, port: Port) -> int:
     if not 0 <= value < 1 << port.bits:
         raise ValueError(f"{value} does not fit {port.name}; allowed: {port.bits} bits")
     return value
+
+
+def from_real(text: str, port: Port) -> int:
+    """The pattern of a decimal number with a point or an exponent: as numpy reads it."""
+    import numpy as np
+
+    kind, pattern = (np.float32, np.uint32) if port.kind == "float32" else (np.float64, np.uint64)
+    return int(np.array(text, np.str_).astype(kind).view(pattern))
 
 
 def _digits(digits: str, width: int, port: Port, text: str) -> tuple[int, int]:

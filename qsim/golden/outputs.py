@@ -169,6 +169,8 @@ def from_array(array: NDArray[Any], port: Port, where: str) -> Words:
 def _values(array: NDArray[Any], port: Port, width: int, where: str) -> NDArray[np.uint64]:
     """Patterns of `width` bits of integers or floats."""
     if array.dtype.kind == "f":
+        if port.kind == "float32" and array.dtype == np.float64:
+            array = _narrowed(array, where)
         if port.kind != f"float{8 * array.dtype.itemsize}":
             raise ValueError(f"{where} holds {array.dtype}; allowed: {port.kind} values, or integers")
         little = np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<"), copy=False)
@@ -181,10 +183,20 @@ def _values(array: NDArray[Any], port: Port, width: int, where: str) -> NDArray[
     return array.astype(np.int64 if array.dtype.kind == "i" else np.uint64).view(np.uint64) & np.uint64((1 << width) - 1)
 
 
+def _narrowed(array: NDArray[Any], where: str) -> NDArray[Any]:
+    """float64 that holds float32 values, as numpy makes of a list; ValueError for any other value."""
+    with np.errstate(all="ignore"):
+        found = array.astype(np.float32)
+    odd = np.flatnonzero(((found != array) & ~np.isnan(array)).any(axis=-1))
+    if odd.size:
+        raise ValueError(f"{where} row {odd[0]}: float64 {array[odd[0]].tolist()} is no float32 value; allowed: float32 values")
+    return found
+
+
 def _csv(path: Path, port: Port | None, unit: Unit) -> dict[str, Column]:
     """Rows of values; the first line names the columns (id and ports), or there is one column, or id and one column."""
     try:
-        rows = [(i, row) for i, row in enumerate(csv.reader(io.StringIO(path.read_bytes().decode())), 1) if row]
+        rows = [(i, row) for i, row in enumerate(csv.reader(io.StringIO(path.read_bytes().decode("utf-8-sig"))), 1) if row]
     except (ValueError, csv.Error) as error:
         raise ValueError(f"{path}: not a readable .csv file: {error}") from None
     own = port or unit.port("result")

@@ -90,7 +90,7 @@ def read_golden(path: Path) -> GoldenFile:
         raise GoldenError(f"{path}: no such file") from None
     except GoldenError as error:
         raise GoldenError(f"{path}: {error}") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise GoldenError(f"{path}: not a readable JSON file: {error}") from None
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from qsim.golden.export.keywords import BENCH_NAMES, KEYWORDS
 from qsim.golden.suite import Suite
 from qsim.golden.unit import OPTIONAL, Port, Unit
 from qsim.spec import SpecError
@@ -59,8 +60,12 @@ def parse_bench(suite: Suite, table: Mapping[str, Any], where: str = "ports") ->
             continue
         if key not in names | absent | {*SIGNALS, "module"}:
             raise SpecError(f"{where}: unknown key {key!r}; allowed: {', '.join((*SETTINGS, *(p.name for p in unit.ports)))}")
-        if not isinstance(value, str) or not NAME.fullmatch(value):
-            raise SpecError(f"{where}.{key} = {value!r}; allowed: a Verilog identifier")
+        if not isinstance(value, str) or not NAME.fullmatch(value) or value in KEYWORDS:
+            raise SpecError(f"{where}.{key} = {value!r}; allowed: a Verilog identifier, no keyword")
+        if key == "module" and value in BENCH_NAMES:
+            raise SpecError(
+                f"{where}.module = {value!r}; allowed: a name that the bench does not have: {', '.join(sorted(BENCH_NAMES))}"
+            )
         if key in names | absent:
             wires[key] = value
     used = [*wires.values(), *(table[key] for key in SIGNALS if key in table)]
@@ -95,7 +100,9 @@ def _check_settings(unit: Unit, table: Mapping[str, Any], where: str) -> None:
     if type(table.get("reset_low", False)) is not bool:
         raise SpecError(f"{where}.reset_low = {table['reset_low']!r}; allowed: true, false")
     parameters = table.get("parameters", {})
-    if not isinstance(parameters, dict) or not all(type(v) is int and NAME.fullmatch(key) for key, v in parameters.items()):
+    if not isinstance(parameters, dict) or not all(
+        type(v) is int and NAME.fullmatch(key) and key not in KEYWORDS for key, v in parameters.items()
+    ):
         raise SpecError(f"{where}.parameters = {parameters!r}; allowed: a table of integers, the module's parameters")
     clocked = [key for key in (*SIGNALS[1:], "latency", "reset_low") if key in table]
     if clocked and "clock" not in table:

@@ -58,7 +58,7 @@ def _sizes(suite: Suite) -> Iterator[tuple[str, int]]:
         yield from ((f"{upper}_WIDTH", port.width), (f"{upper}_COUNT", port.count), (f"{upper}_BITS", port.bits))
         for field in word_fields(word_format(unit, port)) if port.kind == "word" else ():
             for key in ("lsb", "width", "count"):
-                yield f"{upper}_{field['name'].upper()}_{key.upper()}", field[key]
+                yield f"{upper}_WORD_{field['name'].upper()}_{key.upper()}", field[key]
 
 
 def _member(port: Port) -> str:

@@ -93,7 +93,7 @@ def _number(name: str, e: Element) -> Iterator[str]:
         normal = f"|{field}" if x > 1 else field
         fraction = f"{{{normal}, code[{m - 1}:0]}}" if m else f"{{{normal}}}"
         significand = f"{sign} ? -$signed({{1'b0, {fraction}}}) : $signed({{1'b0, {fraction}}})"
-        exponent = f"$signed({{1'b0, {field}}}) - {e.bias + m} + ({normal} ? 0 : 1)"
+        exponent = f"{_wide(field, x)} - {_constant(e.bias + m)} + ({normal} ? {_constant(0)} : {_constant(1)})"
         finite = f"code[{e.bits - 2}:0] <= {e.bits - 1}'d{e.max_code}"
         yield from _functions(name, e.bits, m + 2, significand, exponent, finite)
         return
@@ -109,17 +109,27 @@ def _number(name: str, e: Element) -> Iterator[str]:
         ),
     }
     width, significand = significands[e.kind]
-    yield from _functions(name, e.bits, width, significand, str(e.lsb_exponent), "1'b1")
+    yield from _functions(name, e.bits, width, significand, _constant(e.lsb_exponent), "1'b1")
 
 
 def _scale(name: str, scale: Scale) -> Iterator[str]:
     """Of a code of a scale that is no float."""
     if scale.kind == "exponent":
-        yield from _functions(name, 8, 2, "2'sd1", f"$signed({{1'b0, code}}) - {E8M0_BIAS}", f"code != 8'd{E8M0_NAN}")
+        yield from _functions(name, 8, 2, "2'sd1", f"{_wide('code', 8)} - {_constant(E8M0_BIAS)}", f"code != 8'd{E8M0_NAN}")
     elif scale.kind == "microexponent":
-        yield from _functions(name, 1, 2, "2'sd1", f"code[0] ? -{EXPONENT}'sd1 : {EXPONENT}'sd0", "1'b1")
+        yield from _functions(name, 1, 2, "2'sd1", f"code[0] ? {_constant(-1)} : {_constant(0)}", "1'b1")
     else:
-        yield from _functions(name, scale.bits, scale.bits + 1, "$signed({1'b0, code})", "0", "1'b1")
+        yield from _functions(name, scale.bits, scale.bits + 1, "$signed({1'b0, code})", _constant(0), "1'b1")
+
+
+def _constant(value: int) -> str:
+    """A signed number of EXPONENT bits."""
+    return f"{'-' if value < 0 else ''}{EXPONENT}'sd{abs(value)}"
+
+
+def _wide(field: str, bits: int) -> str:
+    """An unsigned field in EXPONENT bits, signed: Verilator warns of operands of different widths."""
+    return f"$signed({{{EXPONENT - bits}'b0, {field}}})"
 
 
 def _functions(name: str, bits: int, width: int, significand: str, exponent: str, finite: str) -> Iterator[str]:
