@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,11 @@ from click.testing import CliRunner, Result
 
 from qsim.cli import main
 from qsim.datapath.datapaths import load_datapath
-from qsim.golden.cases import directed
+from qsim.golden.bits import float32
+from qsim.golden.cases import directed, evaluated
+from qsim.golden.cases.draft import defaults
 from qsim.golden.suite import Suite, read_suite
+from qsim.golden.unit_kernels import evaluate_many
 from qsim.golden.write_suite import datapath_unit
 
 MAC = '[activation]\nformat = "{}"\n[weight]\nformat = "{}"\n[accumulator]\nbits = {}\noverflow = "wrap"\n'
@@ -113,3 +117,17 @@ def test_directed_cases_of_unlike_formats(tmp_path: Path, pair: str, kind: str):
 
     assert {"Zero", "Extremes", "ZeroPointEdge", "BiasEdge"} <= seen
     assert pair == "uint4 int2" or kind == "matmul" or {"Wrap", "JustReaches", "JustExceeds"} <= seen
+
+
+@pytest.mark.parametrize("name", ["onnxruntime_uint8", "xnnpack_int8", "fbgemm_linear"])
+def test_chains_whose_scale_leaves_its_domain_are_refused(name: str):
+    """Rule Q5: an out_scale so small that the float product overflows is a refused case, of the kernels too, and no directed one."""
+    unit = datapath_unit(load_datapath(name), "chain", 4)
+    a, w = (unit.port("activation_input").join([float32(Fraction(x))] * 4) for x in (1, 1 << 20))
+    inputs = defaults(unit) | {"activation_input": a, "weight_input": w, "out_scale": float32(Fraction(1, 1 << 119))}
+    for refused in (lambda: evaluated(unit, inputs), lambda: evaluate_many(unit, {n: [v] for n, v in inputs.items()})):
+        with pytest.raises(ValueError, match="allowed"):
+            refused()
+
+    fine = evaluated(unit, inputs | {"out_scale": float32(Fraction(1 << 20))})
+    assert evaluate_many(unit, {n: [fine[n]] for n in inputs})["result"] == [fine["result"]]

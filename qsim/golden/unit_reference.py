@@ -124,7 +124,19 @@ def _chain(unit: Unit, inputs: Mapping[str, int]) -> Patterns:
         prepared = _prepared(unit, scales, _number(FLOAT32.value(inputs["out_scale"])))
         patterns |= prepared
         given |= prepared
-    return patterns | _dot(one, {p.name: given[p.name] for p in one.inputs})
+    return patterns | _within_domain(one, {p.name: given[p.name] for p in one.inputs})
+
+
+def _within_domain(one: Unit, inputs: Patterns) -> Patterns:
+    """The dot product; ValueError where what the chain prepared, or the sum, is outside the requantizer's domain (rule Q5)."""
+    from qsim.golden.cases.rest import refusal
+
+    if why := refusal(one, inputs, None):
+        raise ValueError(why)
+    found = _dot(one, inputs)
+    if one.out_format is not None and (why := refusal(one, inputs, one.port("accumulator").split(found["accumulator"])[0])):
+        raise ValueError(why)
+    return found
 
 
 def _prepared(unit: Unit, scales: list[Fraction], out_scale: Fraction) -> Patterns:
