@@ -369,6 +369,23 @@ def test_edge_codes_and_dead_inputs_stay() -> None:
     assert adaptive_round(np.zeros((2, 3), np.float32), "vsq4", np.ones((1, 3), np.float32)).decode().tolist() == [[0.0] * 3] * 2
 
 
+@pytest.mark.parametrize("fmt", ["int4", "uint4", "vsq4"])
+def test_limits_of_a_calibrator_fix_the_scales(fmt: str) -> None:
+    """`limits=` gives the scales of encode; adaptive rounding gains under them, too, and clipped weights stay at the edge."""
+    w, x = hard_problems(32, 8)
+    ranges = qsim.ranges.OCTAV(bits=4, axis=0, symmetric=fmt != "uint4").observe(w)
+    how = {"limits": ranges} | ({} if fmt == "vsq4" else {"granularity": "channel"})
+    nearest, found = qsim.encode(w, fmt, **how), adaptive_round(w, fmt, x, **how)
+
+    assert all((a == b).all() for a, b in zip(nearest.scales, found.scales, strict=True))
+    assert (reconstruction_error(w, found, x) < reconstruction_error(w, nearest, x)).all()
+    low, high = (np.asarray(end, np.float64)[:, None] for end in ranges.limits())
+    beyond = (w < low) | (w > high)
+    assert beyond.any()
+    if fmt != "uint4":  # an affine grid reaches up to half a step further, as its zero point is rounded
+        assert (found.codes == nearest.codes)[beyond].all()
+
+
 def test_worked_example() -> None:
     """Four weights of 0.4 and an input of four ones: nearest gives 0 where the sum is 1.6; two go up, those of lowest index."""
     w = np.array([[0.4, 0.4, 0.4, 0.4, 7.0]], np.float32)
@@ -386,6 +403,7 @@ W, X = np.ones((2, 3), np.float32), np.ones((4, 3), np.float32)
     ("w", "x", "how", "message"),
     [
         (W, X[:, :2], {}, r"x has shape \(4, 2\); allowed for w of \(2, 3\): \(samples, 3\)"),
+        (W, Gram.of(X[:, :2]), {}, r"x is the Gram matrix of 2 inputs; allowed for w of \(2, 3\): of 3"),
         (W, X[0], {}, "x has shape"),
         (W, X[:0], {}, "1 sample or more"),
         (W, np.ones((3, 4, 3), np.float32), {}, "a number of groups that divides 2"),
