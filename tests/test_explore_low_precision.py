@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from qsim.cli import main
 from qsim.explore import calibrate, low_bit, rounding
 from qsim.explore import network as net
 from qsim.explore.network import calibration_images, load_network, operands
+from qsim.explore.table import csv_text
 from tools import network_tables
 
 Row = dict[str, object]
@@ -153,27 +154,36 @@ def test_binary_and_ternary_layers_are_those_of_encode() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "methods"),
+    ("arguments", "known", "columns"),
     [
-        (["--calibrate", "minmax, octav"], ["float32", "minmax", "octav"]),
-        (["--adaround", "nearest"], ["float32", "nearest"]),
-        (["--low-bit"], []),
+        (["--calibrate", "minmax, octav"], calibrate_rows, calibrate.CALIBRATE_COLUMNS),
+        (["--adaround", "nearest"], rounding_rows, rounding.ROUNDING_COLUMNS),
+        (["--low-bit"], low_bit_rows, low_bit.LOW_BIT_COLUMNS),
     ],
 )
-def test_command_prints_the_rows(arguments: list[str], methods: list[str], tmp_path: Path) -> None:
-    """As a table, as JSON and as CSV; the JSON rows are those that the package computes."""
-    table, found = run(*arguments, "--csv", str(tmp_path / "rows.csv")), run(*arguments, "--json")
-    assert (table.exit_code, found.exit_code) == (0, 0), table.output
-    rows = json.loads(found.stdout)
-    known = {"--calibrate": calibrate_rows, "--adaround": rounding_rows, "--low-bit": low_bit_rows}[arguments[0]]()
+def test_command_prints_the_rows(
+    arguments: list[str], known: Callable[[], list[Row]], columns: list[str], tmp_path: Path
+) -> None:
+    """As a table and as CSV: the rows that the package computes, of the methods named."""
+    methods = {None, "float32", *(name.strip() for name in "".join(arguments[1:]).split(","))}
+    result = run(*arguments, "--csv", str(tmp_path / "rows.csv"))
+    rows = [row for row in known() if row.get("method") in methods]
 
-    assert "Embedded network, 400 held-out 8x8 digits; calibrated on 512 training images." in table.output
-    assert len((tmp_path / "rows.csv").read_text().splitlines()) == len(rows) + 1
-    assert "98.50 %" in table.output
-    if methods:
-        assert list(dict.fromkeys(row["method"] for row in rows)) == methods
-    finite = [{k: v for k, v in row.items() if not (isinstance(v, float) and math.isinf(v))} for row in known]
-    assert all({k: v for k, v in row.items() if v != "inf"} in finite for row in rows)
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "rows.csv").read_text() == csv_text(rows, columns)
+    assert "Embedded network, 400 held-out 8x8 digits; calibrated on 512 training images." in result.output
+    assert "98.50 %" in result.output
+
+
+def test_command_prints_json() -> None:
+    """The rows of one method, best first; infinities as texts."""
+    result = run("--calibrate", "minmax", "--sort", "activation_sqnr", "--json")
+    rows = json.loads(result.stdout)
+    known = {(row["method"], row["bits"]): row for row in calibrate_rows()}
+
+    assert [row["bits"] for row in rows] == [None, 8, 6, 4]
+    assert rows[0]["activation_sqnr"] == "inf"
+    assert rows[1:] == [known["minmax", bits] for bits in (8, 6, 4)]
 
 
 @pytest.mark.parametrize(
