@@ -27,21 +27,22 @@ def magnitude_histogram(u, first, counts, sums, small):
         base = np.int64(first[r]) - np.int64(1)
         for start in range(0, u.shape[1], PART):
             part = u[r, start : start + PART]
-            zeros = np.int64(0)
+            zeros, least = np.uint32(0), np.uint32(0x7FFFFFFF)  # least: of the non-zero ones
             for j in range(part.shape[0]):
-                zeros += np.int64(part[j] & np.uint32(0x7FFFFFFF) == np.uint32(0))
+                m32 = np.uint32(part[j] & np.uint32(0x7FFFFFFF))
+                zeros = np.uint32(zeros + np.uint32(m32 == np.uint32(0)))
+                least = min(least, m32 if m32 != np.uint32(0) else np.uint32(0x7FFFFFFF))
             for j in range(part.shape[0]):
                 m = np.int64(part[j] & np.uint32(0x7FFFFFFF))
                 packed[np.uint64(max((m >> np.int64(16)) - base, np.int64(0)))] += ONE | (m & np.int64(0xFFFF))
-            packed[1 if base < 0 else 0] -= zeros * ONE
+            packed[1 if base < 0 else 0] -= np.int64(zeros) * ONE
             small[r] += packed[0] >> 40
             packed[0] = 0
-            for b in range(BINS):
+            for b in range(max((np.int64(least) >> 16) - base - 1, np.int64(0)), BINS):
                 value = packed[b + 1]
-                if value != 0:
-                    counts[r, b] += value >> 40
-                    sums[r, b] += value & (ONE - 1)
-                    packed[b + 1] = 0
+                counts[r, b] += value >> 40
+                sums[r, b] += value & (ONE - 1)
+                packed[b + 1] = 0
 
 
 @helper

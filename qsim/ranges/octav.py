@@ -55,7 +55,11 @@ class OCTAV(Calibrator):
         self._counts, self._sums = np.zeros((count, BINS), np.int64), np.zeros((count, BINS), np.int64)
 
     def _update(self, low: NDArray[np.float32], high: NDArray[np.float32]) -> None:
-        self._raise(_window(np.maximum(-low, high)))
+        first = _window(np.maximum(-low, high))
+        if self.batches:
+            self._raise(first)
+        else:
+            self._first = first  # nothing to move; memory that is not touched costs nothing
 
     def _raise(self, first: NDArray[np.int64]) -> None:
         """Move the windows up to at least `first`; what falls out below is counted only."""
