@@ -14,8 +14,9 @@ from click.testing import CliRunner, Result
 from qsim.cli import main
 from qsim.datapath.datapaths import load_datapath
 from qsim.golden.bits import float32
-from qsim.golden.cases import directed, evaluated
+from qsim.golden.cases import _structural, directed, evaluated
 from qsim.golden.cases.draft import defaults
+from qsim.golden.ports import formats
 from qsim.golden.suite import Suite, read_suite
 from qsim.golden.unit_kernels import evaluate_many
 from qsim.golden.write_suite import datapath_unit
@@ -131,3 +132,20 @@ def test_chains_whose_scale_leaves_its_domain_are_refused(name: str):
 
     fine = evaluated(unit, inputs | {"out_scale": float32(Fraction(1 << 20))})
     assert evaluate_many(unit, {n: [fine[n]] for n in inputs})["result"] == [fine["result"]]
+
+
+@pytest.mark.parametrize(("name", "k"), [("mx9_bdr", 17), ("mx4_bdr", 31), ("mx9_fixed40", 40), ("vsq4_int24", 18)])
+def test_a_partial_last_block_is_padded(name: str, k: int):
+    """Rules P5 and A2: every word of every directed draft has code 0 in the elements beyond k, and the kernels agree."""
+    unit = datapath_unit(load_datapath(name), "dot", k)
+    fmt = formats(unit)[0]
+    (_, width, count), *_ = fmt.word_fields
+    used, drafts = width * (k % count), [draft for draft, _ in zip(_structural(unit), range(400), strict=False)]
+    last = [unit.port(side).split(draft.inputs[side])[-1] for draft in drafts for side in ("activation", "weight")]
+
+    assert all(word >> used & (1 << (width * count - used)) - 1 == 0 for word in last)
+    assert len({word & (1 << used) - 1 for word in last}) > 5
+    found = [evaluated(unit, draft.inputs) for draft in drafts[1::20]]
+    assert evaluate_many(unit, {p.name: [f[p.name] for f in found] for p in unit.inputs})["result"] == [
+        f["result"] for f in found
+    ]

@@ -74,13 +74,17 @@ def one(scale: Scale) -> int:
 def operand(unit: Unit, side: str, elements: Sequence[int], scales: Sequence[Sequence[int]] | None = None) -> Inputs:
     """The ports of one operand: words of k element codes, and of block scales (1 unless given), channel and tensor scales 1.
 
-    scales: one list a level that stands in the word or in a port, finest first.
+    scales: one list a level that stands in the word or in a port, finest first. Rows of whole blocks are cut to k elements:
+    the rest of the last block is padding of code 0 (rule P5).
     """
     fmt = formats(unit)[0 if side == "activation" else 1]
     given = list(scales) if scales is not None else [[] for _ in fmt.scales]
-    levels = [list(found) or unit_scale(s, count) for found, s, count in zip(given, fmt.scales, counts(fmt, unit.k), strict=True)]
+    levels = [
+        list(found)[:count] or unit_scale(s, count)
+        for found, s, count in zip(given, fmt.scales, counts(fmt, unit.k), strict=True)
+    ]
     zero = [0] if fmt.zero_point else None  # it stands in a port of its own
-    words = to_words(Encoded(list(elements), tuple(levels), zero), (unit.k,), fmt)
+    words = to_words(Encoded(list(elements)[: unit.k], tuple(levels), zero), (unit.k,), fmt)
     outer = [level[0] for level, s in zip(levels, fmt.scales, strict=True) if not isinstance(s.group, int)]
     ports = [p for p in unit.inputs if p.name.startswith(f"{side}_scale")]
     return {side: unit.port(side).join(words)} | {p.name: code for p, code in zip(ports, outer, strict=False)}
