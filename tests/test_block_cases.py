@@ -11,7 +11,11 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from qsim.codec.qtensor import QTensor
+from qsim.datapath.datapaths import load_datapath
 from qsim.datapath.float_presets import load_float_accumulator
+from qsim.golden.bulk_draws import AHEAD, Tape, random_drafts
+from qsim.golden.cases import random
+from qsim.golden.cases.draft import Words
 from qsim.golden.columns import as_bytes, as_words, from_values, to_bytes, to_patterns
 from qsim.golden.digits import from_digits, from_literals, literals, strings, to_digits
 from qsim.golden.patterns import from_ints, to_ints
@@ -19,6 +23,7 @@ from qsim.golden.readmem import parse_memory
 from qsim.golden.unit import Port, Unit
 from qsim.golden.unit_kernels import evaluate_many, words_of
 from qsim.golden.unit_reference import evaluate
+from qsim.golden.write_suite import datapath_unit
 from qsim.spec import load_format
 from qsim.spec.block_accumulator import BlockAccumulator
 from qsim.spec.datapath import Datapath
@@ -124,3 +129,23 @@ def test_a_regular_text_with_a_bit_too_many_is_refused() -> None:
     with pytest.raises(ValueError, match="p:2: '80' is no word of 7 bits"):
         parse_memory(b"7f\n80\n", 7, "hex", "p")
     assert to_patterns(from_values(np.array([[5]]), Port("p", "tap", 7))) == [5]
+
+
+@pytest.mark.parametrize(
+    "name", ["tflite_conv", "mx9_bdr", "vsq4_int24", "nvfp4_tcgen05", "mxfp4_tcgen05", "hopper_fp8/fp8_e4m3"]
+)
+def test_bulk_draws_the_same_cases(name: str) -> None:
+    """random_drafts(unit, seed, n) is the first n of stream(unit, seed), ports in the same order."""
+    unit = datapath_unit(load_datapath(name), "dot")
+    for seed in (0, (1 << 64) - 1):
+        expected, found = list(random(unit, seed, 6)), random_drafts(unit, seed, 6)
+        assert found == expected
+        assert [list(d.inputs) for d in found] == [list(d.inputs) for d in expected]
+
+
+def test_words_made_ahead_are_those_of_splitmix64() -> None:
+    plain, ahead = Words(5, 2), Tape(5, 2)
+    for low, high in ((0, 0), (0, 1), (-3, 3), (0, 255), (0, (1 << 64) - 1), (0, 1 << 64), (5, 5)):
+        assert plain.between(low, high) == ahead.between(low, high)
+    assert [next(plain) for _ in range(AHEAD + 3)] == [next(ahead) for _ in range(AHEAD + 3)]
+    assert plain.bits(200) == ahead.bits(200)

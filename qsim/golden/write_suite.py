@@ -120,10 +120,19 @@ def write_suite(
         raise GoldenError(f"cases = {', '.join(cases)!r}; allowed: {', '.join(CASES)}, with commas between them")
     found: list[Evaluated] = list(directed(unit).cases) if "directed" in cases else []
     if "random" in cases:
-        found += [observed(unit, case) for case in computed(unit, random(unit, seed, count), bulk)]
+        found += [observed(unit, case) for case in computed(unit, _drawn(unit, seed, count, bulk), bulk)]
     if "exhaustive" in cases:
         found += [observed(unit, case) for case in computed(unit, exhaustive(unit), bulk)]
     return suite_of(unit, name, found, seed, bulk)
+
+
+def _drawn(unit: Unit, seed: int, count: int, bulk: bool) -> Iterable[Draft]:
+    """Random drafts; in bulk the same ones, packed all at once."""
+    if not bulk:
+        return random(unit, seed, count)
+    from qsim.golden.bulk_draws import random_drafts
+
+    return random_drafts(unit, seed, count)
 
 
 def computed(unit: Unit, drafts: Iterable[Draft], bulk: bool) -> list[Evaluated]:
