@@ -22,8 +22,10 @@ class OCTAV(Calibrator):
     One-sided is an affine calibrator (symmetric=False) that has seen no negative value.
 
     State: of each segment a histogram of magnitudes by the upper 16 bits of their float32 pattern, with exact counts and exact
-    sums, 32 binades below the largest: 64 KiB a segment whatever the number of values. A bin enters the formula as its values'
-    exact mean. The state is integers: it does not depend on order, batches or threads, and merging is exact.
+    sums, 32 binades below the largest: 64 KiB a segment whatever the number of values. Smaller values are only counted; as
+    t >= amax / n that changes nothing below 2^30 values. A bin enters the formula as its values' exact mean; h is the same at
+    both ends of a bin, so the root stays in its bin. The state is integers: it does not depend on order, batches or threads,
+    and merging is exact.
 
     With h(s) = s * denominator - numerator the fixed points are the roots of h, and h only grows: by the denominator between two
     values, and by c * v at a value v. So there is one root, or h changes sign at one value v, where the iteration would
