@@ -11,15 +11,17 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
+import qsim
 from qsim.cli import main
 from qsim.datapath.datapaths import load_datapath
 from qsim.golden.bits import float32
 from qsim.golden.cases import _structural, directed, evaluated
 from qsim.golden.cases.draft import defaults
+from qsim.golden.operands import from_lines
 from qsim.golden.ports import formats
-from qsim.golden.suite import Suite, read_suite
+from qsim.golden.suite import Suite, parse_suite, read_suite
 from qsim.golden.unit_kernels import evaluate_many
-from qsim.golden.write_suite import datapath_unit
+from qsim.golden.write_suite import datapath_unit, user_suite
 
 MAC = '[activation]\nformat = "{}"\n[weight]\nformat = "{}"\n[accumulator]\nbits = {}\noverflow = "wrap"\n'
 
@@ -149,3 +151,98 @@ def test_a_partial_last_block_is_padded(name: str, k: int):
     assert evaluate_many(unit, {p.name: [f[p.name] for f in found] for p in unit.inputs})["result"] == [
         f["result"] for f in found
     ]
+
+
+# --- arrays and lines ---
+
+
+def test_packed_words_and_tensors_of_blocks(tmp_path: Path):
+    """uint8 rows are the words, the lowest byte first; floats are encoded by the reference: both give the cases of the hex words."""
+    x, y = (np.linspace(-3, n, 64).astype(np.float32).reshape(2, 32) for n in (5, 9))
+    unit = datapath_unit(load_datapath("mx9_bdr"), "dot", 32)
+    words = {side: [qsim.encode(row, "mx9").pack() for row in v] for side, v in (("activation", x), ("weight", y))}
+    packed = {side: np.array([list(row) for row in rows], np.uint8) for side, rows in words.items()}
+    for arrays in (packed, {"activation": x, "weight": y}, packed | {"weight": y.astype(np.float64)}):
+        np.savez(tmp_path / "v.npz", **arrays)
+        result = run("golden", "write", "mx9_bdr", "--k", 32, "--operands", tmp_path / "v.npz", "--out", tmp_path)
+        assert result.exit_code == 0, result.output
+        suite = written(tmp_path, "dot", "mx9_bdr")
+        for side, rows in words.items():
+            assert [case.values[side] for case in suite.cases] == [int.from_bytes(row, "little") for row in rows]
+    assert suite.unit.port("activation").bits == unit.port("activation").bits == 8 * packed["activation"].shape[1]
+
+
+def test_tensors_bring_the_scales_that_have_a_port(tmp_path: Path):
+    """nvfp4: the tensor's scale stands in activation_scale0, so that words and scale decode to what qsim.encode gives."""
+    x = np.linspace(-3, 5, 32).astype(np.float32).reshape(1, 32)
+    np.savez(tmp_path / "v.npz", activation=x, weight=x)
+    result = run("golden", "write", "nvfp4_tcgen05", "--k", 32, "--operands", tmp_path / "v.npz", "--out", tmp_path)
+    assert result.exit_code == 0, result.output
+    case, q = written(tmp_path, "dot", "nvfp4_tcgen05").cases[0], qsim.encode(x[0], "nvfp4")
+    data = case.values["activation"].to_bytes(18, "little") + case.values["activation_scale0"].to_bytes(4, "little")
+    assert data == q.pack()
+
+
+@pytest.mark.parametrize(
+    ("name", "array", "message"),
+    [
+        (
+            "mx9_bdr",
+            np.zeros((1, 35), np.uint8),
+            "allowed: uint8 of shape (n, 36), the lowest byte first, or floats of shape (n, 32)",
+        ),
+        ("mx9_bdr", np.zeros((1, 31), np.float32), "activation is float32 of shape (1, 31); allowed: floats of shape (n, 32)"),
+        ("mx9_bdr", np.zeros((0, 36), np.uint8), "v.npz: no cases: the arrays have no rows"),
+        ("tflite_conv", np.zeros((1, 32), np.float32), "the scale of int8 has no port; allowed: integers, or --kind chain"),
+        ("tflite_conv", np.zeros((0, 32), np.int8), "v.npz: no cases: the arrays have no rows"),
+        ("vsq4_int24", np.full((1, 32), np.inf, np.float32), "row 0: activation: "),
+    ],
+)
+def test_arrays_that_are_refused(tmp_path: Path, name: str, array: np.ndarray, message: str):
+    np.savez(tmp_path / "v.npz", activation=array, weight=array)
+    result = run("golden", "write", name, "--k", 32, "--operands", tmp_path / "v.npz", "--out", tmp_path)
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert not (tmp_path / "dot").exists()
+
+
+def test_lines_carry_flags_and_masks():
+    """Flags stand beside `User`, masks hide bits of outputs; both come back through the suite, and through the pipe again."""
+    row = {"id": 1, "activation": "0x5", "weight": "0x3", "flags": ["Layer3"], "masks": {"result": "0x0000000f"}}
+    result = lines("binary_popcount", 4, row, row | {"id": 2, "masks": {}})
+    found = cases(result)
+
+    assert [c["flags"][:2] for c in found] == [["User", "Layer3"]] * 2
+    assert [c.get("masks") for c in found] == [{"result": "0x0000000f"}, None]
+    assert lines("binary_popcount", 4, *found).stdout == result.stdout
+    unit = datapath_unit(load_datapath("binary_popcount"), "dot", 4)
+    suite = user_suite(unit, "u", from_lines(unit, result.stdout.splitlines()))
+    assert suite.notes["Layer3"] == "A flag that the user gave."
+    assert parse_suite(suite.text()).text() == suite.text()
+    assert [case.masks for case in suite.cases] == [{"result": 15}, {}]
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"masks": {"activation": "0x1"}}, "line 1: mask of 'activation'; allowed: products"),
+        ({"masks": {"result": 1}}, "line 1: mask: result = 1; allowed: 0x and 8"),
+        ({"masks": []}, "line 1: masks = []; allowed: an object of"),
+        ({"flags": ["a b"]}, "line 1: flags = ['a b']; allowed: a list of names"),
+        ({"flags": "Tie"}, "line 1: flags = 'Tie'; allowed: a list of names"),
+        ({"id": 7}, "line 1: id = 7; allowed: 1, the number of the case"),
+        ({"comment": 1}, "line 1: comment = 1; allowed: text"),
+        ({"maskes": {}}, "line 1: unknown port 'maskes'"),
+    ],
+)
+def test_rows_with_keys_that_say_nothing_are_refused(row: dict[str, Any], message: str):
+    result = lines("binary_popcount", 4, {"activation": "0x5", "weight": "0x3"} | row)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert message in result.stderr
+
+
+def test_no_cases_say_why(tmp_path: Path):
+    """An empty pipe and no random cases are not blamed on the unit."""
+    assert "Error: no cases: there are no lines" in lines("binary_popcount", 4).stderr
+    result = run("golden", "write", "binary_popcount", "--cases", "random", "--count", 0, "--out", tmp_path)
+    assert "no cases: count = 0 random ones" in result.stderr

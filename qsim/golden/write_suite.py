@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from qsim import __version__
 from qsim.golden.cases import Draft, Evaluated, directed, evaluated, exhaustive, notes_of, observed, random
+from qsim.golden.operands import Row
 from qsim.golden.provenance import verified_by
 from qsim.golden.suite import Case, Suite
 from qsim.golden.unit import KINDS, OPTIONAL, Unit
@@ -26,6 +28,7 @@ CHECKED_IN = {
 }
 CASES = ("directed", "random", "exhaustive")
 DEFAULT_K = 16
+USER_NOTE = "A flag that the user gave."
 SHARE = 100  # of the bulk's undirected cases one in so many is computed again by the reference
 
 
@@ -123,6 +126,8 @@ def write_suite(
         found += [observed(unit, case) for case in computed(unit, _drawn(unit, seed, count, bulk), bulk)]
     if "exhaustive" in cases:
         found += [observed(unit, case) for case in computed(unit, exhaustive(unit), bulk)]
+    if not found and set(cases) == {"random"} and not count:
+        raise GoldenError(f"{name}: no cases: count = 0 random ones; allowed: a count of 1 or more, or directed cases, too")
     return suite_of(unit, name, found, seed, bulk)
 
 
@@ -177,13 +182,17 @@ def suite_paths(folder: Path | None = None) -> list[Path]:
     return [p for kind in KINDS for p in sorted(((folder or data_folder("golden")) / kind).glob("*.json"))]
 
 
-def user_suite(unit: Unit, name: str, drafts: Iterable[Draft]) -> Suite:
+def user_suite(unit: Unit, name: str, rows: Iterable[Draft | Row]) -> Suite:
     """A suite of the user's operands; GoldenError names the first case that the unit refuses."""
-    found = []
-    for i, draft in enumerate(drafts, 1):
+    found, masks = [], []
+    for i, row in enumerate(rows, 1):
         try:
-            case = Evaluated(draft.flags, draft.comment, evaluated(unit, draft.inputs))
+            case = Evaluated(row.flags, row.comment, evaluated(unit, row.inputs))
         except ValueError as error:
-            raise GoldenError(f"case {i} ({draft.comment or 'no comment'}): {error}") from None
+            raise GoldenError(f"case {i} ({row.comment or 'no comment'}): {error}") from None
         found.append(observed(unit, case))
-    return suite_of(unit, name, found)
+        masks.append(row.masks if isinstance(row, Row) else {})
+    suite = suite_of(unit, name, found)
+    cases = tuple(replace(case, masks=mask) for case, mask in zip(suite.cases, masks, strict=True))
+    own = {flag: USER_NOTE for case in cases for flag in case.flags if flag not in suite.notes}
+    return replace(suite, cases=cases, notes=suite.notes | own)
