@@ -31,9 +31,11 @@ def pairs_for(unit: Unit, total: int, most: int) -> list[Pair] | None:
     (alow, ahigh), (wlow, whigh) = ends(unit)
     pairs: list[Pair] = []
     if 0 not in codes(formats(unit)[0].element):  # +1 and -1 only: all lanes count
+        if (most + total) % 2 or abs(total) > most:
+            return None
         plus = (most + total) // 2
         pairs = [(1, 1)] * plus + [(1, -1)] * (most - plus)
-        return pairs if (most + total) % 2 == 0 and abs(total) <= most and held(unit, pairs) else None
+        return pairs if held(unit, pairs) else None
     rest = total
     while rest and len(pairs) < most:
         w = whigh if rest > 0 else wlow
