@@ -11,7 +11,7 @@ ML_DTYPES_BLOCK = "ml_dtypes 0.6.0: element codes against the recorded scales, f
 NUMPY_SUMS = "numpy 2.4.6: accumulators as int64 products, in the register's range"
 
 MMASIM = "MMA-Sim 0cb7846: results of the cases with tensor scales of 1, up to the sign of zero and the payload of NaN"
-MMASIM_PARTS = "parts of MMA-Sim 0cb7846, float32 addition by torch: results, up to the sign of zero and the payload of NaN"
+MMASIM_PARTS = "parts of MMA-Sim 0cb7846, float32 addition by torch: results of steps above 2^-127, up to zero's sign, NaN bits"
 NUMPY_VSQ = (
     "numpy 2.4.6: accumulators as int64 sums with rint of scale products, results as float64 products once to float32"
 )

@@ -5,7 +5,8 @@
 Needs torch and a checkout of github.com/microsoft/MMA-Sim (commit 0cb7846, MIT licence): `st_fdpa` of mmasim/arithmetic/fdpa.py for
 MXFP8 (32 products a step, F = 25), `gst_fdpa` for MXFP4 and NVFP4 (sums of 16, 64 products a step, F = 35), both cut to float32, as
 its model of Blackwell's tcgen05.mma has them. MX9, MX6 and MX4, which it does not know, are put together from its functions:
-`gst_fdpa` of four blocks with F = 25, rounded to float32, then one float32 addition by torch.
+`gst_fdpa` of four blocks with F = 25, rounded to float32, then one float32 addition by torch; its exponents end at -126, so that
+rows with a step whose largest exponent is lower are left out.
 Rows: the operands of every checked-in case of the dot suites whose tensor scales are 1, then rows drawn here. Nothing of qsim is
 used: the suites are read as JSON. Per datapath NAME: `NAME_activation`, `NAME_weight` (n, bytes of the packed blocks, lowest byte
 first), `NAME_c`, `NAME_d` (n,) uint32 = float32 bits.
@@ -65,8 +66,8 @@ def scales(name: str, words: list[int]) -> torch.Tensor:
     return torch.tensor([float("nan") if c == 255 else 2.0 ** (c - 127) for c in codes], dtype=torch.float64)
 
 
-def dot(name: str, activation: int, weight: int, bias: int) -> int:
-    """One row: packed blocks and the addend's bits -> the result's bits."""
+def dot(name: str, activation: int, weight: int, bias: int) -> int | None:
+    """One row: packed blocks and the addend's bits -> the result's bits; None for a row that is left out."""
     width, scale_bits, block, blocks, step = FORMATS[name]
     sides = []
     for pattern in (activation, weight):
@@ -78,7 +79,10 @@ def dot(name: str, activation: int, weight: int, bias: int) -> int:
         j = min(i + step, len(a))
         part = slice(i // block, j // block)
         if name.endswith("_bdr"):
-            zero = torch.tensor(0.0)
+            zero, sums = torch.tensor(0.0), (a[i:j].double() * b[i:j].double()).view(-1, 16).sum(1)
+            largest = (sa[part] * sb[part])[sums != 0]
+            if len(largest) and not largest.isnan().any() and largest.max() < 2.0**-126:
+                return None
             c = c + fdpa.gst_fdpa(a[i:j], b[i:j], zero, sa[part], sb[part], 16, 25, "RNE-FP32")
         elif step == 32:
             c = fdpa.st_fdpa(a[i:j], b[i:j], c, sa[part], sb[part], 25, "RZ-FP32")
@@ -125,11 +129,12 @@ def main() -> None:
     saved = {}
     for name, (width, scale_bits, block, blocks, _) in FORMATS.items():
         size = (width * block + scale_bits) * blocks // 8
-        taken = rows(name)
+        results = {row: dot(name, *row) for row in rows(name)}
+        taken = [row for row, result in results.items() if result is not None]
         for i, side in enumerate(("activation", "weight")):
             saved[f"{name}_{side}"] = np.array([list(row[i].to_bytes(size, "little")) for row in taken], np.uint8)
         saved[f"{name}_c"] = np.array([row[2] for row in taken], np.uint32)
-        saved[f"{name}_d"] = np.array([dot(name, *row) for row in taken], np.uint32)
+        saved[f"{name}_d"] = np.array([results[row] for row in taken], np.uint32)
         print(name, len(taken))
     np.savez_compressed(OUT, **saved)
 

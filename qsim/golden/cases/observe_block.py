@@ -173,6 +173,8 @@ def of_floats(unit: Unit, acc: BlockAccumulator, split: Mapping[str, list[int]])
         if fractions is not None:
             grid = power(split["largest_exponents"][number] - fractions)
             aligned = split["aligned"][t : t + len(group)]
+            if any(group) and not any(aligned) and isinstance(FLOAT32.value(split["partial_sums"][number]), str):
+                continue  # a NaN or infinite operand: the step's taps are 0, nothing was cut
             exact = grid * (sum(aligned) + (0 if late or "aligned_c" not in split else split["aligned_c"][number]))
             seen |= set(_cut(group, aligned, grid))
             largest = max((abs(v) for v in aligned), default=0)
