@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,12 @@ from qsim.datapath.datapaths import load_datapath
 from qsim.golden.bits import float32
 from qsim.golden.cases import _structural, directed, evaluated
 from qsim.golden.cases.draft import defaults
+from qsim.golden.cases.randomly import stream
 from qsim.golden.operands import from_lines
 from qsim.golden.ports import formats
 from qsim.golden.suite import Suite, parse_suite, read_suite
 from qsim.golden.unit_kernels import evaluate_many
-from qsim.golden.write_suite import datapath_unit, user_suite
+from qsim.golden.write_suite import datapath_unit, format_unit, user_suite, with_options
 
 MAC = '[activation]\nformat = "{}"\n[weight]\nformat = "{}"\n[accumulator]\nbits = {}\noverflow = "wrap"\n'
 
@@ -246,3 +248,68 @@ def test_no_cases_say_why(tmp_path: Path):
     assert "Error: no cases: there are no lines" in lines("binary_popcount", 4).stderr
     result = run("golden", "write", "binary_popcount", "--cases", "random", "--count", 0, "--out", tmp_path)
     assert "no cases: count = 0 random ones" in result.stderr
+
+
+# --- options of encoders ---
+
+
+@pytest.mark.parametrize("name", ["mx9", "mxfp4", "nvfp4", "int4", "fp8_e4m3", "binary"])
+def test_stochastic_encoders_take_their_words_from_a_port(name: str):
+    """Rule R2: `random` holds a word an element, element 0 lowest; reference, kernels and qsim.encode give the same codes."""
+    unit = with_options(format_unit(name, "encode"), {"rounding": "stochastic", "random_bits": 5})
+    port = unit.port("random")
+    drafts = list(islice(stream(unit, 3), 12))
+    found = [evaluated(unit, draft.inputs) for draft in drafts]
+
+    assert (port.role, port.width, port.count) == ("parameter", 5, unit.k)
+    columns = {p.name: [f[p.name] for f in found] for p in unit.inputs}
+    assert evaluate_many(unit, columns)["result"] == [f["result"] for f in found]
+    for f in found:
+        x = np.array(unit.port("input").split(f["input"]), np.uint32).view(np.float32)
+        q = qsim.encode(x, name, rounding="stochastic", random_bits=5, random=np.array(port.split(f["random"])))
+        assert unit.port("codes").split(f["codes"]) == q.codes.reshape(-1).tolist()
+    zeros = [evaluated(unit, f | {"random": 0})["codes"] for f in found]
+    assert zeros != [f["codes"] for f in found]
+
+
+def test_stochastic_chains_have_words_of_both_sides():
+    unit = with_options(datapath_unit(load_datapath("mx9_bdr"), "chain", 16), {"rounding": "stochastic"})
+    found = [evaluated(unit, draft.inputs) for draft in islice(stream(unit, 1), 6)]
+
+    assert [(p.name, p.width) for p in unit.inputs[2:4]] == [("activation_random", 8), ("weight_random", 8)]
+    assert evaluate_many(unit, {p.name: [f[p.name] for f in found] for p in unit.inputs})["result"] == [
+        f["result"] for f in found
+    ]
+
+
+def test_options_stand_in_the_suite(tmp_path: Path):
+    """`--option` is stated in the file, whose cases reference and kernels reproduce; it is nobody's verified suite; it exports."""
+    options = ("--option", "rounding=stochastic", "--option", "random_bits=4")
+    result = run("golden", "write", "mx4", "--kind", "encode", *options, "--count", 3, "--out", tmp_path)
+    assert result.exit_code == 0, result.output
+    suite = written(tmp_path, "encode", "mx4")
+
+    assert dict(suite.unit.options) == {"rounding": "stochastic", "random_bits": 4}
+    assert suite.verified_by == ()
+    assert {case.values["random"] for case in suite.cases} > {0, (1 << 64) - 1, int("8" * 16, 16)}
+    assert run("golden", "check", "--folder", tmp_path).exit_code == 0
+    assert run("golden", "export", tmp_path / "encode" / "mx4.json", "--to", "jsonl", tmp_path / "v").exit_code == 0
+    assert run("golden", "import", tmp_path / "v", "--out", tmp_path / "back.json").exit_code == 0
+    assert (tmp_path / "back.json").read_text() == (tmp_path / "encode" / "mx4.json").read_text()
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (("mx9", "--kind", "encode", "--option", "scale_rule=ceil"), "does not apply to mx9"),
+        (("mx9", "--kind", "encode", "--option", "rounding=up"), "allowed: half_even"),
+        (("mx9", "--kind", "encode", "--option", "random_bits=4"), "random_bits without rounding = stochastic"),
+        (("mx9", "--kind", "pack", "--option", "rounding=floor"), "allowed: encode, chain"),
+        (("mx9_bdr", "--option", "rounding=floor"), "allowed: encode, chain"),
+    ],
+)
+def test_options_that_mean_nothing_are_refused(tmp_path: Path, args: tuple[str, ...], message: str):
+    result = run("golden", "write", *args, "--out", tmp_path / "o")
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert "--option without --out" in run("golden", "write", *args).stderr

@@ -48,6 +48,14 @@ def command() -> None:
 @click.option("--k", type=click.IntRange(1, 4096), help="Elements of a sum; the design's [ports] say it unless given.")
 @click.option("--parameters", metavar="LIST", help="Optional ports of the unit, with commas: bias, clamp, ...; or none.")
 @click.option("--operands", metavar="FILE.npz", help="Cases of your own arrays, named like the ports; - for JSONL on stdin.")
+@click.option(
+    "--option",
+    "options",
+    multiple=True,
+    metavar="OPTION=VALUE",
+    help="Of the encoder, with --kind encode or chain: rounding=floor, scale_rule=ceil ...; may be repeated. With"
+    " rounding=stochastic (and random_bits=8) the unit has a port `random`: the random words, element 0 lowest.",
+)
 @click.option("--bulk", is_flag=True, help="Kernels compute the undirected cases; the reference checks 1 % of them.")
 def write(names: tuple[str, ...], out: str | None, check_only: bool, **suite: Any) -> None:
     """Write the vectors of the formats named (all of the catalogue unless named), or suites of datapaths.
@@ -72,8 +80,8 @@ def write(names: tuple[str, ...], out: str | None, check_only: bool, **suite: An
     if suite["kind"] or any(is_suite(name, None) for name in names):
         write_suites(names, Wanted(**suite, out=out, check_only=check_only))
         return
-    if out == "-" or suite["operands"]:
-        raise ValueError("--out - and --operands are for suites; allowed: with a datapath, or with --kind")
+    if out == "-" or suite["operands"] or suite["options"]:
+        raise ValueError("--out -, --operands and --option are for suites; allowed: with a datapath, or with --kind")
     write_formats(names, Path(out) if out else None, check_only)
 
 

@@ -33,6 +33,7 @@ class Wanted:
     bulk: bool
     out: str | None
     check_only: bool
+    options: tuple[str, ...] = ()
 
 
 def named_suites(name: str, paths: list[Path], folder: Path | None) -> list[Suite]:
@@ -84,12 +85,19 @@ def write_suites(names: tuple[str, ...], wanted: Wanted) -> None:
     if not names and wanted.kind not in CHECKED_IN:
         raise ValueError(f"no name with --kind {wanted.kind}; allowed: a datapath or format, or one of {', '.join(CHECKED_IN)}")
     names = names or CHECKED_IN[str(wanted.kind)]
+    if wanted.options and wanted.out is None:
+        raise ValueError("--option without --out; allowed: a folder of your own, the checked-in suites have no options")
     stream = wanted.out == "-"
     if stream and len(names) > 1:
         raise ValueError(f"--out - with {len(names)} suites; allowed: one")
     changed = 0
     for name in names:
         unit, label = unit_of(name, wanted)
+        if wanted.options:
+            from qsim.cli.encode import parse_settings
+            from qsim.golden.write_suite import with_options
+
+            unit = with_options(unit, parse_settings(wanted.options))
         suite = build(unit, label, wanted)
         if stream:
             for line in lines_of(suite):

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def encode(unit: Unit, given: Mapping[str, Bytes]) -> dict[str, Bytes]:
     """Each row by itself."""
     assert unit.fmt is not None
-    codes, scales = encoded(floats(unit, given, "input"), unit.fmt, dict(unit.options))
+    codes, scales = encoded(floats(unit, given, "input"), unit.fmt, options_of(unit, given, "", unit.fmt))
     taps = {"codes": codes} | {f"scale{i}": s for i, s in enumerate(scales)}
     words = words_of(codes, scales, unit.fmt, unit.k)
     return packed(unit, taps) | {"result": words}
@@ -46,7 +46,7 @@ def chain(unit: Unit, given: Mapping[str, Bytes]) -> dict[str, Bytes]:
     tensor: list[Array] = []
     n = len(given["activation_input"])
     for side, fmt in zip(("activation", "weight"), formats(unit), strict=True):
-        codes, scales = encoded(floats(unit, given, f"{side}_input"), fmt, dict(unit.options))
+        codes, scales = encoded(floats(unit, given, f"{side}_input"), fmt, options_of(unit, given, f"{side}_", fmt))
         blocks = len(fmt.block_scales)
         found[side] = words_of(codes, scales, fmt, unit.k)
         if fmt.block_scales:
@@ -99,13 +99,20 @@ def floats(unit: Unit, given: Mapping[str, Bytes], name: str) -> NDArray[np.floa
     return np.ascontiguousarray(values_of(unit, given, name)).view(np.float32)
 
 
+def options_of(unit: Unit, given: Mapping[str, Bytes], prefix: str, fmt: Format) -> dict[str, Any]:
+    """The codec's options, and as `random` the words of stochastic rounding, (n, k) (rule R2)."""
+    name = f"{prefix}random"
+    return unit.codec_options(fmt) | ({"random": values_of(unit, given, name)} if name in given else {})
+
+
 def encoded(x: NDArray[np.float32], fmt: Format, options: dict[str, Any]) -> tuple[Array, list[Array]]:
     """Codes (n, k) and scale codes (n, groups) of each level; every row is a tensor of its own."""
     from qsim.codec import encode as encode_tensor
 
     shared = any(s.group == "tensor" for s in fmt.scales)
     if shared and fmt.granularity is None:
-        rows = [encode_tensor(row, fmt, **options) for row in x]
+        words = options.pop("random", None)
+        rows = [encode_tensor(r, fmt, random=None if words is None else words[i], **options) for i, r in enumerate(x)]
         levels = [np.stack([np.atleast_1d(q.scales[i]) for q in rows]) for i in range(len(fmt.scales))]
         return np.stack([q.codes for q in rows]).astype(np.int64), [level.reshape(len(x), -1) for level in levels]
     granularity = "channel" if shared or fmt.granularity == "channel" else fmt.granularity

@@ -64,7 +64,18 @@ def encode_ports(unit: Unit) -> list[Port]:
     """float32 values in, codes and scales as taps, words out."""
     assert unit.fmt is not None
     values = Port("input", "operand", 32, unit.k, "float32")
-    return [values, *code_ports("", unit.fmt, unit.k, "tap"), *word_ports("result", unit.fmt, unit.k, "result")[:1]]
+    return [
+        values,
+        *random_ports(unit, "", unit.fmt),
+        *code_ports("", unit.fmt, unit.k, "tap"),
+        *word_ports("result", unit.fmt, unit.k, "result")[:1],
+    ]
+
+
+def random_ports(unit: Unit, prefix: str, fmt: Format) -> list[Port]:
+    """The random words of stochastic rounding, one an element, element 0 lowest (rule R2)."""
+    bits = unit.random_bits(fmt)
+    return [Port(f"{prefix}random", "parameter", bits, unit.k)] if bits else []
 
 
 def pack_ports(unit: Unit) -> list[Port]:
@@ -79,6 +90,8 @@ def chain_ports(unit: Unit) -> list[Port]:
     """float32 operands, the scale of the output; then everything of `dot`, with the operands' words as taps."""
     a, w = formats(unit)
     inputs = [Port(f"{side}_input", "operand", 32, unit.k, "float32") for side in ("activation", "weight")]
+    for side, fmt in zip(("activation", "weight"), (a, w), strict=True):
+        inputs += random_ports(unit, f"{side}_", fmt)
     q = unit.datapath.requantizer if unit.datapath else None
     parameters = [p for p in parameter_ports(unit) if p.name not in ("multiplier", "shift", "scale")]
     prepared = [Port(p.name, "tap", p.width, p.count, p.kind) for p in parameter_ports(unit) if p not in parameters]

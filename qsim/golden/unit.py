@@ -16,11 +16,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from qsim.spec import Element, Format, Scale, SpecError
+from qsim.spec import CHOICES, Element, Format, Scale, SpecError, resolve_options
 from qsim.spec.block_accumulator import BlockAccumulator
 from qsim.spec.datapath import Datapath
 from qsim.spec.float_accumulator import FloatAccumulator
 from qsim.spec.int_accumulator import IntAccumulator
+from qsim.spec.options import allowed_values
 from qsim.spec.requantizer import Interval, output_type
 
 KINDS = ("dot", "matmul", "requantize", "encode", "pack", "chain")
@@ -72,7 +73,7 @@ class Port:
 class Unit:
     """What is under test. k, m, n: elements of a sum, rows, columns. parameters: which of OPTIONAL are ports of their own.
 
-    fmt, options: the format and the codec's options of `encode` and `pack`.
+    fmt, options: the format of `encode` and `pack`; the codec's options of `encode` and `chain`, of a chain each side's own.
     """
 
     kind: str
@@ -83,6 +84,15 @@ class Unit:
     n: int = 1
     parameters: tuple[str, ...] = ()
     options: tuple[tuple[str, Any], ...] = ()
+
+    def codec_options(self, fmt: Format) -> dict[str, Any]:
+        """The options that have a meaning for a format; of the only one of `encode` all of them."""
+        return {n: v for n, v in self.options if self.kind != "chain" or n not in CHOICES or allowed_values(n, fmt)}
+
+    def random_bits(self, fmt: Format) -> int:
+        """Width of the random words of a side that rounds stochastically (rule R2), else 0."""
+        o = resolve_options(fmt, self.codec_options(fmt))
+        return o.random_bits if o.rounding == "stochastic" else 0
 
     def __post_init__(self) -> None:
         """Refuse what is no unit."""

@@ -90,7 +90,7 @@ def _requantize(unit: Unit, inputs: Mapping[str, int]) -> Patterns:
 
 def _encode(unit: Unit, inputs: Mapping[str, int]) -> Patterns:
     assert unit.fmt is not None
-    q = _encoded(unit.port("input").split(inputs["input"]), unit.fmt, dict(unit.options))
+    q = _encoded(unit.port("input").split(inputs["input"]), unit.fmt, _options(unit, inputs, "", unit.fmt))
     codes = {"codes": q.codes} | {f"scale{i}": codes for i, codes in enumerate(q.scales)}
     return _joined(unit, codes) | {"result": unit.port("result").join(to_words(q, (unit.k,), unit.fmt))}
 
@@ -110,9 +110,8 @@ def _chain(unit: Unit, inputs: Mapping[str, int]) -> Patterns:
     assert d is not None
     patterns: Patterns = {}
     scales: list[Fraction] = []
-    options = dict(unit.options)
     for side, fmt in zip(("activation", "weight"), formats(unit), strict=True):
-        q = _encoded(unit.port(f"{side}_input").split(inputs[f"{side}_input"]), fmt, options)
+        q = _encoded(unit.port(f"{side}_input").split(inputs[f"{side}_input"]), fmt, _options(unit, inputs, f"{side}_", fmt))
         patterns[side] = unit.port(side).join(to_words(q, (unit.k,), fmt))
         outer = [(s, codes[0]) for s, codes in zip(fmt.scales, q.scales, strict=True) if not isinstance(s.group, int)]
         if fmt.block_scales:
@@ -241,8 +240,16 @@ def _integers(row: Row) -> list[int]:
     return [row.fmt.element.integer(code) for code in row.codes]
 
 
+def _options(unit: Unit, inputs: Mapping[str, int], prefix: str, fmt: Format) -> dict[str, Any]:
+    """The codec's options; under `random` the words of stochastic rounding (rule R2)."""
+    name = f"{prefix}random"
+    return unit.codec_options(fmt) | ({"random": unit.port(name).split(inputs[name])} if name in inputs else {})
+
+
 def _encoded(patterns: list[int], fmt: Format, options: dict[str, Any]) -> Encoded:
-    return encode(patterns, (len(patterns),), fmt, options=resolve_options(fmt, options))
+    resolved = resolve_options(fmt, {name: value for name, value in options.items() if name != "random"})
+    words = options.get("random") if resolved.rounding == "stochastic" else None
+    return encode(patterns, (len(patterns),), fmt, options=resolved, words=words)
 
 
 def _number(value: Fraction | str) -> Fraction:

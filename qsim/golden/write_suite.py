@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from qsim import __version__
 from qsim.golden.cases import Draft, Evaluated, directed, evaluated, exhaustive, notes_of, observed, random
 from qsim.golden.operands import Row
+from qsim.golden.ports import formats
 from qsim.golden.provenance import verified_by
 from qsim.golden.suite import Case, Suite
 from qsim.golden.unit import KINDS, OPTIONAL, Unit
 from qsim.golden.vectors import GoldenError
-from qsim.spec import Format, load_format
+from qsim.spec import Format, load_format, resolve_options
 from qsim.spec.block_accumulator import BlockAccumulator
 from qsim.spec.datapath import Datapath
 from qsim.spec.load import data_folder
+from qsim.spec.options import allowed_values
 
 _BLOCKS = ("mx9_bdr", "mx6_bdr", "mx4_bdr", "vsq4_int24", "mxfp8_e4m3_tcgen05", "mxfp4_tcgen05", "nvfp4_tcgen05")
 #: kind -> names of the suites that are checked in, all of them written with the defaults.
@@ -42,6 +45,20 @@ def datapath_unit(datapath: Datapath, kind: str, k: int | None = None, parameter
     wanted = k or datapath.ports.get("k") or (_blocks(datapath, max(sizes), kind) if sizes else DEFAULT_K)
     m, n = (int(datapath.ports.get(size, 2)) if kind == "matmul" else 1 for size in ("m", "n"))
     return Unit(kind, datapath, None, 1 if kind == "requantize" else wanted, m, n, given)
+
+
+def with_options(unit: Unit, options: Mapping[str, Any]) -> Unit:
+    """The same unit with options of its encoders; ValueError for one that applies to none of its formats."""
+    if unit.kind not in ("encode", "chain"):
+        raise ValueError(f"options {', '.join(options)} with kind {unit.kind}; allowed: encode, chain, which encode floats")
+    sides = [unit.fmt] if unit.fmt is not None else list(formats(unit))
+    for name, value in options.items():
+        fits = [fmt for fmt in sides if fmt is not None and allowed_values(name, fmt)]
+        for fmt in fits or sides:
+            resolve_options(fmt, {name: value})
+    if "random_bits" in options and options.get("rounding") != "stochastic":
+        raise ValueError("random_bits without rounding = stochastic; allowed: both (rule R2)")
+    return replace(unit, options=tuple(sorted(options.items())))
 
 
 def _blocks(datapath: Datapath, size: int, kind: str) -> int:
@@ -168,7 +185,7 @@ def suite_of(unit: Unit, name: str, found: Sequence[Evaluated], seed: int = 0, b
         seed,
         "kernel" if bulk else "reference",
         {"name": "qsim.kernels" if bulk else "qsim.reference", "version": __version__},
-        tuple(verified_by(unit.kind, name)),
+        () if unit.options else tuple(verified_by(unit.kind, name)),
     )
 
 

@@ -47,7 +47,7 @@ def _operands(datapath: Datapath) -> Iterator[str]:
         yield side
         outer = [s for s in fmt.scales if not isinstance(s.group, int)] if fmt is not None and fmt.block_scales else []
         yield from (f"{side}_scale{i}" for i in range(len(outer)))
-    yield from ("activation_input", "weight_input", "input", "codes")
+    yield from ("activation_input", "weight_input", "input", "codes", "random", "activation_random", "weight_random")
     yield from (f"scale{i}" for i in range(max(len(fmt.scales) if fmt is not None else 0 for fmt in formats)))
 
 

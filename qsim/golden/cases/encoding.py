@@ -42,14 +42,24 @@ def padded(row: list[int], k: int) -> list[int]:
     return [*row, *[0] * (k - len(row))]
 
 
+def random_words(unit: Unit, words: Words) -> Inputs:
+    """Words of stochastic rounding (rule R2): any ones, or all of them 0, half, or the largest."""
+    found: Inputs = {}
+    for port in (p for p in unit.inputs if p.name.endswith("random")):
+        turn, top = words.between(0, 3), (1 << port.width) - 1
+        found[port.name] = words.bits(port.bits) if turn == 3 else port.join([(0, top - top // 2, top)[turn]] * port.count)
+    return found
+
+
 def encode_drafts(unit: Unit) -> Iterator[Draft]:
     """Inputs of an encoder."""
     assert unit.fmt is not None
+    words = Words(0, 3)
     for flags, comment, row in rows_of(unit.fmt, unit.k):
-        yield Draft(flags, comment, {"input": unit.port("input").join(row)})
+        yield Draft(flags, comment, {"input": unit.port("input").join(row)} | random_words(unit, words))
     for flags, comment, row in lane_rows(unit.fmt):
         repeated = [row[i % len(row)] for i in range(unit.k)]
-        yield Draft(flags, comment, {"input": unit.port("input").join(repeated)})
+        yield Draft(flags, comment, {"input": unit.port("input").join(repeated)} | random_words(unit, words))
 
 
 def pack_drafts(unit: Unit) -> Iterator[Draft]:
@@ -75,6 +85,7 @@ def chain_drafts(unit: Unit) -> Iterator[Draft]:
     """A directed row on one side, a plain one on the other, by turns; the output's scale so that the sum fills its range."""
     sides = formats(unit)
     lists = [list(rows_of(fmt, unit.k)) for fmt in sides]
+    words = Words(0, 3)
     plain = [float32(Fraction((-1) ** (i // 2) * (5 * (i % 9) + 3), 32)) for i in range(unit.k)]
     for number in range(max(map(len, lists))):
         for side in (0, 1):
@@ -82,7 +93,8 @@ def chain_drafts(unit: Unit) -> Iterator[Draft]:
                 flags, comment, row = lists[side][number]
                 name = ("activation", "weight")[side]
                 rows = (row, plain) if side == 0 else (plain, row)
-                yield Draft(flags, f"{name}: {comment}", chain_inputs(unit, *rows, slack=(1, 2, 8)[number % 3]))
+                inputs = chain_inputs(unit, *rows, slack=(1, 2, 8)[number % 3]) | random_words(unit, words)
+                yield Draft(flags, f"{name}: {comment}", inputs)
 
 
 def chain_inputs(unit: Unit, a: list[int], w: list[int], slack: int = 1) -> Inputs:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from qsim.golden.cases.block_search import random_inputs
 from qsim.golden.cases.builder import Builder
 from qsim.golden.cases.draft import Draft, Inputs, Words, codes, defaults, integers, signed
-from qsim.golden.cases.encoding import chain_inputs, random_codes, random_row
+from qsim.golden.cases.encoding import chain_inputs, random_codes, random_row, random_words
 from qsim.golden.cases.requantizer import requantizer_of
 from qsim.golden.cases.rest import scale_pattern, scale_value
 from qsim.golden.cases.tiles import one_output, tile
@@ -51,10 +51,12 @@ def _floats(unit: Unit, words: Words) -> Iterator[Draft]:
     while True:
         spread = SPREADS[i % 4]
         if unit.kind == "encode":
-            yield Draft(("Random",), "", {"input": unit.port("input").join(random_row(words, unit.k, spread))})
+            yield Draft(
+                ("Random",), "", {"input": unit.port("input").join(random_row(words, unit.k, spread))} | random_words(unit, words)
+            )
         else:
             a, w = random_row(words, unit.k, spread), random_row(words, unit.k, spread)
-            yield Draft(("Random",), "", chain_inputs(unit, a, w, slack=1 + i % 5))
+            yield Draft(("Random",), "", chain_inputs(unit, a, w, slack=1 + i % 5) | random_words(unit, words))
         i += 1
 
 
