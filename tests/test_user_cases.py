@@ -313,3 +313,31 @@ def test_options_that_mean_nothing_are_refused(tmp_path: Path, args: tuple[str, 
     assert result.exit_code == 2
     assert message in result.stderr
     assert "--option without --out" in run("golden", "write", *args).stderr
+
+
+@pytest.mark.parametrize(("key", "value"), [("bit_order", "msb"), ("byte_order", "big"), ("scales", "plane")])
+@pytest.mark.parametrize("kind", ["dot", "chain", "encode", "matmul"])
+def test_layouts_of_memory_are_refused(tmp_path: Path, key: str, value: str, kind: str):
+    """Ports are numbers: what arranges bytes or planes would change nothing, and is refused by its key."""
+    path = tmp_path / "mine.toml"
+    head = '[activation]\nformat = "mx9"\n[weight]\nformat = "mx9"\n[accumulator]\nkind = "block"\ninto = "float"\nunit = { like = "hopper" }\n'
+    path.write_text(f'{head}[layout]\n{key} = "{value}"\n')
+    result = run("golden", "write", path, "--kind", kind, "--out", tmp_path)
+    assert result.exit_code == 2
+    assert f"mx9: layout.{key} = '{value}'" in result.stderr
+
+
+def test_layouts_of_words_act(tmp_path: Path):
+    """fields = scales first, align = 160: the words of the suite's operands are those of the format with that layout."""
+    path = tmp_path / "mine.toml"
+    head = '[activation]\nformat = "mx9"\n[weight]\nformat = "mx9"\n[accumulator]\nkind = "block"\ninto = "float"\nunit = { like = "hopper" }\n'
+    path.write_text(f'{head}[layout]\nfields = ["scale1", "scale0", "element"]\nalign = 160\n')
+    x = np.linspace(-3, 5, 16).astype(np.float32).reshape(1, 16)
+    np.savez(tmp_path / "v.npz", activation=x, weight=x)
+    result = run("golden", "write", path, "--kind", "dot", "--k", 16, "--operands", tmp_path / "v.npz", "--out", tmp_path)
+    assert result.exit_code == 0, result.output
+    word, q = written(tmp_path, "dot", "mine").cases[0].values["activation"], qsim.encode(x[0], "mx9")
+
+    assert word & 0xFF == q.scales[1].item()
+    assert word >> 8 & 0xFF == sum(int(tau) << i for i, tau in enumerate(q.scales[0].reshape(-1)))
+    assert word >> 16 == sum(int(code) << 8 * i for i, code in enumerate(q.codes.reshape(-1)))

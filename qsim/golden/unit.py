@@ -107,12 +107,16 @@ class Unit:
         if self.kind in ("encode", "pack"):
             if self.fmt is None:
                 raise SpecError(f"kind = {self.kind!r} without a format")
+            check_layout(self.fmt)
             return
         d = self.datapath
         if d is None or d.activation is None or d.weight is None:
             raise SpecError(f"kind = {self.kind!r} needs a datapath with operand formats")
         if self.kind == "requantize" and d.requantizer is None:
             raise SpecError(f"kind = 'requantize': {d.name} has no requantizer")
+        if self.kind != "requantize":
+            for side in ("activation", "weight"):
+                check_layout(d.operand_format(side))
 
     @cached_property
     def ports(self) -> tuple[Port, ...]:
@@ -167,6 +171,21 @@ class Unit:
             return None
         bits, signed = output_type(name)
         return Format(name, Element("int" if signed else "uint", bits), (Scale("FP32", "tensor"),), zero_point=not signed)
+
+
+#: Keys of [layout] that arrange bytes and planes in memory, and the value under which a word is one number.
+IN_MEMORY = {"scales": "word", "bit_order": "lsb", "byte_order": "little"}
+
+
+def check_layout(fmt: Format) -> None:
+    """SpecError for a [layout] that no port can have: a port is a number, not bytes in memory."""
+    for key, needed in IN_MEMORY.items():
+        value = getattr(fmt.layout, key)
+        if value != needed:
+            raise SpecError(
+                f"{fmt.name}: layout.{key} = {value!r} arranges bytes in memory, a port carries whole words as numbers;"
+                f" allowed in a suite: {key} = {needed!r}, with any fields and align"
+            )
 
 
 def signed_bits(values: Interval) -> int:
