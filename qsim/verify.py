@@ -21,6 +21,7 @@ from qsim.golden.bits import hexed
 from qsim.golden.literal import from_int, parse_vector
 from qsim.golden.mismatch import bits_text, mismatch_text
 from qsim.golden.names import names_text, port_of
+from qsim.golden.operands import coded
 from qsim.golden.outputs import Column, Outputs
 from qsim.golden.patterns import from_ints
 from qsim.golden.suite import Case, Suite, read_suite
@@ -83,7 +84,7 @@ class Scoreboard:
             Mismatch: they differ, and the scoreboard is strict.
             ValueError: a name or a case that is not there, a value that does not fit.
         """
-        given = {port.name: (port, *pattern_of(value, port)) for port, value in self._ports(signals)}
+        given = {port.name: (port, *pattern_of(self._listed(value, port), port)) for port, value in self._ports(signals)}
         outputs = [name for name, (port, _, _) in given.items() if port.role in ("tap", "result")]
         if not outputs:
             raise ValueError(f"no output to compare; allowed: {names_text(self._unit, self._unit.outputs)}")
@@ -146,6 +147,13 @@ class Scoreboard:
                 raise ValueError(f"port {port.name} is given twice")
             seen.add(port.name)
             yield port, value
+
+    def _listed(self, value: Any, port: Port) -> Any:
+        """Integers of a list with a negative one among them as codes of the operand, as `--operands` takes them."""
+        value = value.tolist() if hasattr(value, "tolist") else value
+        if isinstance(value, list | tuple) and all(isinstance(v, Integral) for v in value):
+            return coded(self._unit, port, [int(v) for v in value])
+        return value
 
     def _expected(self, case: int | Case | None, given: dict[str, tuple[Port, int, int]]) -> tuple[Suite, Case]:
         if self.suite is not None:

@@ -24,6 +24,7 @@ from qsim.golden.ports import formats
 from qsim.golden.suite import Suite, parse_suite, read_suite
 from qsim.golden.unit_kernels import evaluate_many
 from qsim.golden.write_suite import datapath_unit, format_unit, user_suite, with_options
+from qsim.spec.load import data_folder
 
 MAC = '[activation]\nformat = "{}"\n[weight]\nformat = "{}"\n[accumulator]\nbits = {}\noverflow = "wrap"\n'
 
@@ -341,3 +342,31 @@ def test_layouts_of_words_act(tmp_path: Path):
     assert word & 0xFF == q.scales[1].item()
     assert word >> 8 & 0xFF == sum(int(tau) << i for i, tau in enumerate(q.scales[0].reshape(-1)))
     assert word >> 16 == sum(int(code) << 8 * i for i, code in enumerate(q.codes.reshape(-1)))
+
+
+# --- live models, single files ---
+
+
+def test_a_live_scoreboard_takes_lists_as_lines_do():
+    """Lists with a negative integer are integers of the operand's format, arrays too; one that does not fit is refused."""
+    board = qsim.verify.Scoreboard(qsim.Model("int8_saturate16", k=3))
+    assert board.check(activation=[-1, 2, -128], weight=[5, -5, 127], result=-5 - 10 - 16256)
+    assert board.check(activation=np.array([-1, 2, 3], np.int8), weight=[1, 1, 1], result=4)
+    with pytest.raises(ValueError, match=r"activation\[1\] = -129; allowed: -128 to 127"):
+        board.check(activation=[0, -129, 0], weight=[1, 1, 1], result=0)
+    signs = qsim.verify.Scoreboard(qsim.Model("binary_popcount", k=4))
+    assert signs.check(activation=[1, -1, 1, -1], weight=[1, 1, 1, 1], result=0)
+
+
+def test_check_takes_single_files(tmp_path: Path):
+    """A suite or a golden file by its path; what is neither is named."""
+    run("golden", "write", "binary_popcount", "--k", 4, "--cases", "random", "--count", 3, "--out", tmp_path)
+    path, golden = tmp_path / "dot" / "binary_popcount.json", data_folder("golden") / "element" / "fp4_e2m1.json"
+
+    result = run("golden", "check", path, golden)
+    assert result.exit_code == 0, result.output
+    assert "2 files" in result.stdout
+    path.write_text(path.read_text().replace("Random", "Randon"))
+    for wrong, message in ((path, "digest"), (tmp_path / "no.json", "no such file; allowed: a suite or a golden file")):
+        result = run("golden", "check", wrong)
+        assert (result.exit_code, message in result.stderr) == (2, True), result.output

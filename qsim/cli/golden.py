@@ -135,13 +135,14 @@ def _save(path: Path, text: str) -> None:
 
 
 @command.command()
-@click.argument("names", nargs=-1, metavar="[NAME_OR_TOML]...")
+@click.argument("names", nargs=-1, metavar="[NAME_OR_FILE]...")
 @click.option("--folder", type=click.Path(path_type=Path), help="Folder of the vectors, instead of the checked-in one.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document instead of a table.")
 def check(names: tuple[str, ...], folder: Path | None, as_json: bool) -> None:
     """Check that the kernels and the reference of this qsim reproduce the vectors, bit for bit.
 
-    This tests qsim itself. For the outputs of a device or of RTL use `qsim verify`.
+    NAME is a format, a datapath, or the .json file of a suite or of golden vectors. This tests qsim itself. For the outputs of
+    a device or of RTL use `qsim verify`.
 
     \b
     Example:
@@ -188,6 +189,12 @@ def load_files(names: tuple[str, ...], folder: Path | None) -> tuple[list[tuple[
     from qsim.golden.write_suite import suite_paths
 
     paths = suite_paths(folder)
+    given = [Path(name) for name in names if name.endswith(".json")]
+    names = tuple(name for name in names if not name.endswith(".json"))
+    if given:
+        own = [path for path in given if is_suite_file(path)]
+        files, suites = load_files(names, folder) if names else ([], [])
+        return files + [load_golden(p) for p in given if p not in own], suites + [read_suite(p) for p in own]
     if names:
         formats = [load_format(name) for name in names if not is_suite(name, None)]
         files = [load_golden(golden_path(folder, level, fmt.name), fmt) for fmt in formats for level in levels_of(fmt)]
@@ -197,6 +204,16 @@ def load_files(names: tuple[str, ...], folder: Path | None) -> tuple[list[tuple[
     if not files and not paths:
         raise ValueError(f"{folder}: no golden files; allowed: a folder with element/NAME.json, dot/NAME.json, ...")
     return files, [read_suite(path) for path in paths]
+
+
+def is_suite_file(path: Path) -> bool:
+    """Whether a file states the schema of suites; ValueError where there is none."""
+    from qsim.golden.suite import SCHEMA
+
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file; allowed: a suite or a golden file, a format, a datapath")
+    with path.open(errors="replace") as file:
+        return SCHEMA in file.read(100)
 
 
 def _progress(items: list[T], what: str) -> Iterable[T]:

@@ -215,13 +215,19 @@ def _joined(unit: Unit, port: Port, value: object, place: str) -> int:
     values: list[Any] = value if isinstance(value, list) else [value]
     if not all(type(v) is int for v in values):
         raise GoldenError(f"{place}: {port.name} = {value!r}; allowed: 0x..., {port.count} integers")
-    element = integer_element(unit, port)
-    if element is not None and any(v < 0 for v in values):
-        values = [_code(element, v, f"{place}: {port.name}[{i}]") for i, v in enumerate(values)]
+    values = coded(unit, port, values, f"{place}: ")
     try:
         return port.join(values)
     except ValueError as error:
         raise GoldenError(f"{place}: {error}") from None
+
+
+def coded(unit: Unit, port: Port, values: list[int], place: str = "") -> list[int]:
+    """The codes of integers where one of them is negative and each word is one integer element; else the values themselves."""
+    element = integer_element(unit, port)
+    if element is None or not any(v < 0 for v in values):
+        return values
+    return [_code(element, v, f"{place}{port.name}[{i}]") for i, v in enumerate(values)]
 
 
 def integer_element(unit: Unit, port: Port) -> Element | None:
