@@ -29,7 +29,7 @@ from qsim.spec.block_accumulator import BlockAccumulator
 from qsim.spec.datapath import Datapath
 from qsim.spec.int_accumulator import IntAccumulator
 from qsim.spec.requantizer import Narrow
-from tests.test_block_dot import EXACT, problems, tensor
+from tests.test_block_dot import EXACT, problems, tensor, vsq16_and_e5m2
 
 
 def columns_of(unit: Unit, a: QTensor, w: QTensor, bias: np.ndarray | None) -> dict[str, list[int]]:
@@ -92,6 +92,13 @@ def test_taps_of_more_than_64_bits() -> None:
         check(a, w, BlockAccumulator("float", unit=replace(load_float_accumulator("hopper"), fraction=fraction), nfma=2), None)
     check(a, w, EXACT, None)
     check(a, w, replace(EXACT, dot=Narrow(57, True, "wrap")), None)
+
+
+@pytest.mark.kernels
+def test_long_sums_in_integer_registers() -> None:
+    """A block sum in two words, cut to its register, enters integer registers whole."""
+    a, w = vsq16_and_e5m2()
+    check(a, w, BlockAccumulator("integer", dot=Narrow(50, True, "wrap"), sums=IntAccumulator(bits=62)), None)
 
 
 @settings(max_examples=50)

@@ -25,7 +25,7 @@ from qsim.spec import FLOAT32, Format, Geometry, SpecError, load_format
 from qsim.spec.block_accumulator import BlockAccumulator, parse_block_accumulator
 from qsim.spec.float_accumulator import ALIGNMENTS, FloatAccumulator
 from qsim.spec.int_accumulator import ADD_OVERFLOWS, IntAccumulator
-from qsim.spec.number import FLOAT_SCALES
+from qsim.spec.number import FLOAT_SCALES, Element
 from qsim.spec.options import ROUNDINGS
 from qsim.spec.requantizer import STEP_ROUNDINGS, Narrow
 from tests.strategies import user_formats
@@ -317,6 +317,28 @@ def test_sums_of_e5m2_need_more_than_64_bits() -> None:
         check(a, w, BlockAccumulator("float", unit=replace(load_float_accumulator("hopper"), fraction=fraction), nfma=2), None)
     for dot in (Narrow(40, True, "saturate"), Narrow(57, True, "wrap"), Narrow(61, True, "saturate_zero")):
         check(a, w, replace(EXACT, dot=dot), None)
+
+
+def vsq16_and_e5m2() -> tuple[QTensor, QTensor]:
+    """Rows of a block of 8192 INT16 elements with a UINT4 scale, and of E5M2 without block scales: its sum may have 61 bits."""
+    vector, channel = load_format("vsq4").scales
+    fmt = Format("vsq16", Element("int", 16), (replace(vector, group=8192), channel))
+    rng = np.random.default_rng(2)
+    return tensor(fmt, 2, 300, rng), tensor("fp8_e5m2", 2, 300, rng)
+
+
+@pytest.mark.kernels
+@pytest.mark.parametrize("dot", [Narrow(30, True, "saturate"), Narrow(50, True, "wrap"), Narrow(56, True, "saturate")])
+def test_long_sums_in_integer_registers(dot: Narrow) -> None:
+    """A block sum of more than 60 bits stands in two words; what its register leaves of it is added whole."""
+    check(*vsq16_and_e5m2(), replace(INTEGER, dot=dot), None)
+
+
+def test_integer_terms_beyond_one_word_are_refused() -> None:
+    """Integer registers add terms of one word: without a register before them, a sum of 61 bits times 15 may leave it."""
+    for acc in (INTEGER, replace(INTEGER, term=Narrow(40, True, "wrap")), replace(INTEGER, dot=Narrow(58, True, "saturate"))):
+        with pytest.raises(SpecError, match=re.escape("a scaled block sum may reach")):
+            block_matmul(*vsq16_and_e5m2(), acc, w_rows=True)
 
 
 # --- laws ---

@@ -118,7 +118,7 @@ def check_sums(problem: Problem, largest: int, wide: bool) -> int:
     """The bound of a scaled block sum; SpecError where the kernels' words cannot hold it."""
     dot = problem.acc.dot
     bound = (largest if dot is None else min(largest, 1 << (dot.bits - 1))) * problem.a.scale_largest * problem.w.scale_largest
-    limit = NARROWEST + 15 * wide
+    limit = NARROWEST + 15 * (wide and problem.acc.into != "integer")  # integer terms are added as they are, in one word
     if bound >= 1 << limit:
         raise SpecError(f"a scaled block sum may reach {bound}; allowed: below 2^{limit} (rule A2)")
     return bound

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from qsim.kernels.block_dot import fixed_terms, narrow_sums, round_scales, trace_terms
+from qsim.kernels.block_dot import fixed_terms, narrow_sums, one_word, round_scales, trace_terms
 from qsim.kernels.block_float import new_leaves, put
 from qsim.kernels.block_rows import (
     DOTS,
@@ -90,6 +90,9 @@ def integer_rows(words_a, words_w, a, w, shape, s, c, finish, ga, gw, total, col
             round_scales(scale, c, events)
         for j in range(T):
             taps[DOTS, j], taps[DOTS_LOW, j] = v[j], low[j]
+        if shape.wide and not c.fixed:
+            one_word(v, low)
+        for j in range(T):
             v[j] *= scale[j]
             low[j] *= scale[j]
         if c.fixed:

@@ -116,6 +116,13 @@ def carry_words(H, L):
 
 
 @helper
+def one_word(H, L):
+    """H becomes H * 2^16 + L, of a magnitude below 2^62."""
+    for j in range(H.size):
+        H[j] = (H[j] << 16) | L[j]
+
+
+@helper
 def narrow_huge(v, huge, s, register, events, at):
     """v enters a register; where `huge`, v is at least HUGE and only its low bits are right."""
     mode, low, high = s.narrows[register, 0], s.narrows[register, 1], s.narrows[register, 2]
@@ -243,6 +250,8 @@ def sum_blocks(o, s, c, like, column, out, events, dots, dots_low, scales, terms
                     dots[m, n : n + size, j] = v
                     if wide:
                         dots_low[m, n : n + size, j] = low
+                if wide and not c.fixed:
+                    one_word(v, low)
                 if c.has_scale:
                     scale_products(o, m, j, lo, hi, scale, c, events)
                     for i in range(size):
