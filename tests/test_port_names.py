@@ -36,7 +36,10 @@ def units(d: Datapath) -> Iterator[Unit]:
     k = 4 * max(sizes, default=8)
     for kind in ("dot", "matmul", "chain", *(["requantize"] if d.requantizer is not None else [])):
         yield Unit(kind, d, None, k, 2, 2, applicable(d, kind))
+    stochastic = (("rounding", "stochastic"),)
+    yield Unit("chain", d, None, k, 2, 2, applicable(d, "chain"), stochastic)
     for fmt in (d.activation, d.weight):
+        yield Unit("encode", d, fmt, format_k(fmt), options=stochastic)
         yield from (Unit(kind, d, fmt, format_k(fmt)) for kind in ("encode", "pack"))
 
 
