@@ -265,6 +265,11 @@ NEGATIVE = lowbit.Planes(X, np.array([[0, 0], [0, 1 << 5]], np.uint64))
         (lambda: lowbit.alpha([1.0, np.inf]), "first at index [1]"),
         (lambda: lowbit.activation_scale(np.ones(3, F32)), "x has shape (3,); allowed: (M, K), or (N, H, W, C) with taps"),
         (lambda: lowbit.activation_scale(np.ones((1, 2), F32), (1, 1)), "x has shape (1, 2); allowed: (N, H, W, C), or (M, K)"),
+        (lambda: lowbit.activation_scale(np.ones((1, 2, 2, 1), F32), (0, 1)), "taps=(0, 1); allowed: an integer of 1 or more"),
+        (lambda: lowbit.activation_scale(np.ones((1, 2, 2, 1), F32), (1, 1, 1)), "taps=(1, 1, 1); allowed"),  # type: ignore[arg-type]
+        (lambda: lowbit.xnor_conv2d(signs(0, 1, 2, 2, 1), signs(0, 1, 1, 1, 1), stride=1.0), "stride=1.0; allowed"),  # type: ignore[arg-type]
+        (lambda: lowbit.xnor_conv2d(signs(0, 1, 2, 2, 1), signs(0, 1, 1, 1, 1), padding=1.0), "padding=1.0; allowed"),  # type: ignore[arg-type]
+        (lambda: lowbit.unpack_codes(X, 2.0), "n=2.0; allowed: 0 to 2^30 - 1"),  # type: ignore[arg-type]
         (lambda: lowbit.ternary_threshold([1.0], method="best"), "method='best'; allowed: twn, optimal"),
         (lambda: lowbit.ternary_signs([1.0], -0.5), "threshold of shape (), from -0.5; allowed: finite, 0 or more"),
         (lambda: lowbit.ternary_signs([1.0], [0.5, 0.5]), "threshold of shape (2,)"),
@@ -337,6 +342,8 @@ def test_empty() -> None:
     assert lowbit.activation_scale(none.astype(F32)).tolist() == [0, 0, 0]
     assert lowbit.xnor_conv2d(np.zeros((0, 4, 4, 3), np.int8), signs(0, 2, 3, 3, 3)).shape == (0, 2, 2, 2)
     assert lowbit.xnor_conv2d(signs(0, 1, 4, 4, 3), np.zeros((0, 3, 3, 3), np.int8)).shape == (1, 2, 2, 0)
+    assert lowbit.xnor_conv2d(signs(0, 1, 4, 4, 3), np.zeros((0, 3, 3, 3), np.int8), padding=1).shape == (1, 4, 4, 0)
+    assert lowbit.binary_weight_matmul(np.ones((2, 3), F32), np.zeros((0, 1), np.uint64)).shape == (2, 0)
 
 
 @kernels

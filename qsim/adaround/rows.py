@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -44,7 +45,9 @@ def image_rows(
     padded = np.pad(images, [(0, 0), (v.before, v.after), (h.before, h.after), (0, 0)])
     seen = np.lib.stride_tricks.sliding_window_view(padded, (v.span, h.span), axis=(1, 2))
     seen = seen[:, :: v.stride, :: h.stride, :, :: v.dilation, :: h.dilation]  # (N, OH, OW, C, KH, KW)
-    split = seen.reshape(*seen.shape[:3], groups, channels // groups, *taps)
+    split = seen.reshape(*seen.shape[:3], groups, channels // groups, v.taps, h.taps)
     order = (3, 0, 1, 2, 5, 6, 4) if layout == "NHWC" else (3, 0, 1, 2, 4, 5, 6)
-    rows = np.ascontiguousarray(split.transpose(order)).reshape(groups, -1, taps[0] * taps[1] * channels // groups)
+    rows = np.ascontiguousarray(split.transpose(order)).reshape(
+        groups, math.prod(seen.shape[:3]), v.taps * h.taps * channels // groups
+    )
     return rows if groups > 1 else rows[0]

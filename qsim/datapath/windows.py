@@ -39,7 +39,7 @@ def windows(
     padding: `valid`: none. `same`: ceil(size / stride) windows, the odd one below and right (TFLite SAME, ONNX SAME_UPPER). A
     number, for all sides. (top, bottom, left, right).
     """
-    strides, dilations = _pair("stride", stride), _pair("dilation", dilation)
+    taps, strides, dilations = _pair("taps", taps), _pair("stride", stride), _pair("dilation", dilation)
     pads = _pads(padding)
     made = []
     for axis, name in enumerate(("height", "width")):
@@ -57,7 +57,7 @@ def windows(
 
 
 def _pair(name: str, value: int | Sequence[int]) -> tuple[int, int]:
-    pair = (value, value) if isinstance(value, int) else tuple(value)
+    pair = (value, value) if isinstance(value, int) else tuple(value) if isinstance(value, Sequence) else ()
     if len(pair) != 2 or any(not isinstance(v, int) or isinstance(v, bool) or v < 1 for v in pair):
         raise ValueError(f"{name}={value!r}; allowed: an integer of 1 or more, or two of them (vertical, horizontal) (rule L2)")
     return pair[0], pair[1]
@@ -68,7 +68,12 @@ def _pads(padding: Padding) -> tuple[int, ...] | None:
     if padding in ("same", "valid"):
         return None if padding == "same" else (0, 0, 0, 0)
     pads = (padding,) * 4 if isinstance(padding, int) else padding
-    if isinstance(pads, str) or len(pads) != 4 or any(not isinstance(p, int) or isinstance(p, bool) or p < 0 for p in pads):
+    if (
+        isinstance(pads, str)
+        or not isinstance(pads, Sequence)
+        or len(pads) != 4
+        or any(not isinstance(p, int) or isinstance(p, bool) or p < 0 for p in pads)
+    ):
         raise ValueError(
             f"padding={padding!r}; allowed: 'valid', 'same', an integer of 0 or more, or (top, bottom, left, right) (rule L2)"
         )

@@ -97,4 +97,4 @@ def _outside(axes: tuple[Window, Window], sums: NDArray[np.int32]) -> NDArray[np
     )
     outside = ~(vertical[:, np.newaxis, :, np.newaxis] & horizontal[:, np.newaxis, :])
     places = outside.reshape(-1, math.prod(sums.shape[1:])).astype(np.int8)
-    return exact_gemm(places, sums.reshape(len(sums), -1).T).reshape(*outside.shape[:2], len(sums)).astype(np.int32)
+    return exact_gemm(places, sums.reshape(len(sums), places.shape[1]).T).reshape(*outside.shape[:2], len(sums)).astype(np.int32)

@@ -58,7 +58,7 @@ def binary_weight_matmul(
     for i in range(0, m, step):
         part = rows[i : i + step]
         found = dot(np.repeat(part, n, axis=0), np.tile(weights, (len(part), 1)), None, accumulator, operand="fp32")
-        result[i : i + step] = found.reshape(-1, n)
+        result[i : i + step] = found.reshape(len(part), n)
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         return result if factor is None else result * factor
 

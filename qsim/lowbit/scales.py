@@ -79,11 +79,12 @@ def activation_scale(
     if values.ndim != (2 if taps is None else 4):
         allowed = "(M, K), or (N, H, W, C) with taps" if taps is None else "(N, H, W, C), or (M, K) without taps"
         raise ValueError(f"x has shape {values.shape}; allowed: {allowed}")
-    number = values.shape[-1] * (1 if taps is None else math.prod(taps))
+    axes = () if taps is None else windows((values.shape[1], values.shape[2]), taps, stride, dilation, padding)
+    number = values.shape[-1] * math.prod(axis.taps for axis in axes)
     integers, exponent = _integers(values, number)
     sums = integers.sum(axis=-1)
-    if taps is not None:
-        vertical, horizontal = windows((values.shape[1], values.shape[2]), taps, stride, dilation, padding)
+    if axes:
+        vertical, horizontal = axes
         shape = [axis.before + axis.size + axis.after for axis in (vertical, horizontal)]
         padded = np.zeros((len(sums), *shape), sums.dtype)
         padded[:, vertical.before :, horizontal.before :][:, : vertical.size, : horizontal.size] = sums

@@ -86,7 +86,7 @@ def pack_codes(planes: Planes, n: int) -> Words:
 
 def unpack_codes(codes: object, n: int) -> Planes:
     """The planes of n 2-bit codes a row, as `pack_codes` makes them; ValueError for the code 0b10 and for a tail."""
-    words = _words(codes, -(-n // 32), "codes")
+    words = _words(codes, -(-check_length(n) // 32), "codes")
     _refuse_tail(words, 2 * n, "codes")
     even = np.zeros((*words.shape[:-1], 2 * (-(-n // BITS))), np.uint64)
     odd = even.copy()
