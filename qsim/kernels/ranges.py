@@ -19,8 +19,8 @@ BLOCK = 1024
 def magnitude_histogram(u, first, counts, sums, small):
     """Add non-zero magnitudes of rows of u (uint32 patterns, (R, L)) to bins of their upper 16 bits, exactly.
 
-    Bin b of row r holds the patterns from (first[r] + b) << 16: counts and the sum of the lower 16 bits, int64. small[r] counts
-    the non-zero magnitudes below bin 0; none lies above the last.
+    Bin b of row r holds the patterns from (first[r] + b) << 16, first[r] > 0: counts and the sum of the lower 16 bits, int64.
+    small[r] counts the non-zero magnitudes below bin 0; none lies above the last.
     """
     packed = np.zeros(BINS + 1, np.int64)  # count * 2^40 + sum of a part of a row; [0] for what lies below bin 0
     for r in range(u.shape[0]):
@@ -35,8 +35,7 @@ def magnitude_histogram(u, first, counts, sums, small):
             for j in range(part.shape[0]):
                 m = np.int64(part[j] & np.uint32(0x7FFFFFFF))
                 packed[np.uint64(max((m >> np.int64(16)) - base, np.int64(0)))] += ONE | (m & np.int64(0xFFFF))
-            packed[1 if base < 0 else 0] -= np.int64(zeros) * ONE
-            small[r] += packed[0] >> 40
+            small[r] += (packed[0] >> 40) - np.int64(zeros)
             packed[0] = 0
             for b in range(max((np.int64(least) >> 16) - base - 1, np.int64(0)), BINS):
                 value = packed[b + 1]
@@ -48,11 +47,8 @@ def magnitude_histogram(u, first, counts, sums, small):
 @helper
 def bin_mean(key, count, total):
     """Mean magnitude of a bin: exact, then once to float64; key: the upper 16 bits of its patterns."""
-    field = key >> 7
-    base = (key & 0x7F) << 16
-    if field > 0:
-        base |= 1 << 23
-    return np.float64(count * base + total) / np.float64(count) * sc.power_of_two(max(field, np.int64(1)) - 150)
+    base = 1 << 23 | (key & 0x7F) << 16
+    return np.float64(count * base + total) / np.float64(count) * sc.power_of_two((key >> 7) - 150)
 
 
 @kernel

@@ -12,6 +12,8 @@ from qsim.spec import Format
 
 FIELD = 7  # bins a binade, as a power of two: the upper 16 bits of a float32
 PIECE = 1 << 20
+LIFT = 64  # binades by which segments with an amax below 2^-LOW are lifted, so that subnormals have bins of 2^-7 too
+LOW = 95  # 127 - 32: from here on the window holds no subnormal
 
 
 class OCTAV(Calibrator):
@@ -21,11 +23,11 @@ class OCTAV(Calibrator):
     step="grid": that of qsim's symmetric grid, s / (2^(bits-1) - 1) (one-sided: s / (2^bits - 1)).
     One-sided is an affine calibrator (symmetric=False) that has seen no negative value.
 
-    State: of each segment a histogram of magnitudes by the upper 16 bits of their float32 pattern, with exact counts and exact
-    sums, 32 binades below the largest: 64 KiB a segment whatever the number of values. Smaller values are only counted; as
-    t >= amax / n that changes nothing below 2^30 values. A bin enters the formula as its values' exact mean; h is the same at
-    both ends of a bin, so the root stays in its bin. The state is integers: it does not depend on order, batches or threads,
-    and merging is exact.
+    State: of each segment a histogram of magnitudes by the upper 16 bits of their float32 pattern (of a subnormal: as if the
+    exponent had no end, so that the bins stay as narrow), with exact counts and exact sums, 32 binades below the largest: 64
+    KiB a segment whatever the number of values. Smaller values are only counted; as t >= amax / n that changes nothing below
+    2^30 values. A bin enters the formula as its values' exact mean; h is the same at both ends of a bin, so the root stays in
+    its bin. The state is integers: it does not depend on order, batches or threads, and merging is exact.
 
     With h(s) = s * denominator - numerator the fixed points are the roots of h, and h only grows: by the denominator between two
     values, and by c * v at a value v. So there is one root, or h changes sign at one value v, where the iteration would
@@ -49,6 +51,7 @@ class OCTAV(Calibrator):
         self._first = np.zeros(0, np.int64)
         self._counts = self._sums = np.zeros((0, 0), np.int64)
         self._small = np.zeros(0, np.int64)
+        self._lifted = np.zeros(0, bool)  # segments that are low in this batch
 
     def _start(self, count: int) -> None:
         from qsim.kernels.ranges import BINS
@@ -57,7 +60,9 @@ class OCTAV(Calibrator):
         self._counts, self._sums = np.zeros((count, BINS), np.int64), np.zeros((count, BINS), np.int64)
 
     def _update(self, low: NDArray[np.float32], high: NDArray[np.float32]) -> None:
-        first = _window(np.maximum(-low, high))
+        amax = np.maximum(-low, high)
+        self._lifted = amax < np.float32(2.0**-LOW)
+        first = _window(amax)
         if self.batches:
             self._raise(first)
         else:
@@ -76,17 +81,21 @@ class OCTAV(Calibrator):
     def _update_rows(self, number: int, ids: NDArray[np.int64], rows: NDArray[np.float32]) -> None:
         from qsim.kernels.ranges import BINS, magnitude_histogram
 
+        first, lifted = self._first, self._lifted[ids]
+        if lifted.any():
+            first = first + np.where(self._lifted, LIFT << FIELD, 0)
+            rows = rows * np.where(lifted, np.float32(2.0**LIFT), np.float32(1))[:, None]
         u = rows.view(np.uint32)
         work = pieces(u.shape[0], u.shape[1], piece=PIECE)
         if u.shape[1] < PIECE and (np.diff(ids) == 1).all():  # pieces of whole rows, which lie in the state as they come
-            state = [a[ids[0] : ids[-1] + 1] for a in (self._first, self._counts, self._sums, self._small)]
+            state = [a[ids[0] : ids[-1] + 1] for a in (first, self._counts, self._sums, self._small)]
             run(lambda r, c: magnitude_histogram(u[r], *(a[r] for a in state)), work)
             return
 
         def task(r: slice, c: slice) -> tuple[slice, Array, Array, Array]:
             n = r.stop - r.start
             counts, sums, small = np.zeros((n, BINS), np.int64), np.zeros((n, BINS), np.int64), np.zeros(n, np.int64)
-            magnitude_histogram(u[r, c], self._first[ids[r]], counts, sums, small)
+            magnitude_histogram(u[r, c], first[ids[r]], counts, sums, small)
             return r, counts, sums, small
 
         for r, counts, sums, small in run(task, work):
@@ -119,8 +128,8 @@ class OCTAV(Calibrator):
 
 
 def _window(amax: NDArray[np.float32]) -> NDArray[np.int64]:
-    """The first bin of a window of 32 binades that ends with the binade of amax."""
+    """The first bin of a window of 32 binades that ends with the binade of amax; for 0 that of the least subnormal."""
     from qsim.kernels.ranges import BINADES
 
-    field = amax.view(np.uint32).astype(np.int64) >> 23
-    return np.asarray(np.maximum(field - (BINADES - 1), 0) << FIELD)
+    field = np.frexp(np.maximum(amax, np.float32(2.0**-149)))[1].astype(np.int64) + 126
+    return np.asarray((field - (BINADES - 1)) << FIELD)
