@@ -277,6 +277,19 @@ def test_octav_against_exhaustive_search(kind: str, bits: int) -> None:
     assert ratio <= (1.02 if bits >= 4 else 1.08 if bits == 3 else 1.4)
 
 
+@pytest.mark.parametrize("exponent", [-94, -96, -127, -130])
+def test_octav_scales_with_the_data(exponent: int) -> None:
+    """Values times a power of two, subnormal ones too, have the threshold times it, rounded; such batches merge in any order."""
+    x = np.round(ORACLE["x_t3"][:2000].astype(np.float64).clip(-90, 90) * 2**16) * 2.0**-16  # exact at 2^-133
+    small, tiny = ((x * 2.0**e).astype(np.float32) for e in (exponent, exponent - 3))
+    t = ranges.OCTAV(bits=4).observe(x).limits()[1]
+    assert abs(float(ranges.OCTAV(bits=4).observe(small).limits()[1]) - float(t) * 2.0**exponent) <= 2.0**-149
+    batches = [np.zeros(4, np.float32), tiny, small]
+    first = observed(ranges.OCTAV, batches)
+    same_limits(first, observed(ranges.OCTAV, batches[::-1]))
+    same_limits(first, observed(ranges.OCTAV, batches[1:2]).merge(observed(ranges.OCTAV, batches[::2])))
+
+
 def test_octav_forgets_only_what_cannot_be_the_threshold() -> None:
     """Values 2^-32 of the largest and below are only counted; the order of small and large batches does not matter."""
     small, large = np.full(50, 1e-12, np.float32), np.linspace(1, 1e6, 50, dtype=np.float32)
@@ -416,6 +429,16 @@ def test_scales_by_search_are_never_worse(fmt: str, axis: int) -> None:
     assert zero
 
 
+def test_blocks_of_a_channel_that_lies_last() -> None:
+    """MSE for vsq4 with the channels along the last dimension is that of the transposed tensor with them along the first."""
+    x = np.random.default_rng(12).standard_t(3, (32, 5)).astype(np.float32)
+    last = ranges.MSE(fmt="vsq4", axis=1, octaves=1).observe(x).observe(2 * x)
+    first = ranges.MSE(fmt="vsq4", axis=0, octaves=1).observe(x.T).observe(2 * x.T)
+    assert np.array_equal(last.limits(), first.limits())
+    q = qsim.encode(x, "vsq4", axis=0, channel_axis=1, limits=last)
+    assert np.array_equal(q.codes.T, qsim.encode(x.T, "vsq4", limits=first).codes)
+
+
 def test_outer_levels_of_block_formats_by_mse_and_kl() -> None:
     """gamma of a channel and g of a tensor by search: never more squared error than by the largest magnitude."""
     x = np.random.default_rng(10).standard_t(2, (8, 256)).astype(np.float32)
@@ -474,6 +497,38 @@ def test_a_constant_has_its_own_magnitude_as_threshold(name: str, value: float) 
     assert max(-low, high) == np.float32(abs(value))
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda **k: ranges.KL(symmetric=False, **k),
+        lambda **k: ranges.KL(variant="onnxruntime", **k),
+        lambda **k: ranges.Percentile(variant="modelopt", symmetric=False, **k),
+    ],
+)
+@pytest.mark.parametrize("amax", [None, 1e-30])
+def test_a_batch_too_far_beyond_the_grid_changes_nothing(make: Make, amax: float | None) -> None:
+    """It is named, and leaves every channel as it was, also where only the last one refuses."""
+    x = np.random.default_rng(0).standard_normal((3, 600)).astype(np.float32) * np.float32(1e-30)
+    calibrator = make(axis=0, amax=amax)
+    if amax is not None:
+        with pytest.raises(ValueError, match="batch 0: a value of"):
+            calibrator.observe(np.ones((3, 2), np.float32))
+        with pytest.raises(ValueError, match="no batch has been observed"):
+            calibrator.limits()
+    before = copy.deepcopy(calibrator.observe(x))
+    x[2, 5] = 1.0
+    with pytest.raises(ValueError, match="batch 1: a "):
+        calibrator.observe(x)
+    same_limits(calibrator, before)
+
+
+def test_no_limit_is_infinite() -> None:
+    """A threshold beyond float32 is the largest float32."""
+    largest, x = np.finfo(np.float32).max, np.full(9, 3e38, np.float32)
+    assert ranges.Analytic(bits=8).observe(x).limits() == (-largest, largest)
+    assert ranges.KL(bits=2, bins=128, amax=3e38).observe(np.full(9, 3.4e38, np.float32)).limits() == (-largest, largest)
+
+
 def test_kl_that_cannot_choose_says_so() -> None:
     with pytest.raises(ValueError, match="too many to smooth"):
         ranges.KL(variant="onnxruntime", bins=158 * 128).observe(np.ones(9, np.float32)).limits()
@@ -511,7 +566,11 @@ def test_kl_that_cannot_choose_says_so() -> None:
         (lambda: ranges.MSE(fmt="vsq4", group=16), "one outermost scale a channel"),
         (lambda: ranges.MSE(octaves=0), "octaves=0"),
         (lambda: ranges.MinMax(group=0), "group=0"),
+        (lambda: ranges.OCTAV(fmt="mx9"), "no range to choose"),
+        (lambda: ranges.KL(fmt="fp16"), "no range to choose"),
         (lambda: ranges.MSE(fmt="vsq4").observe(np.ones((2, 17), np.float32)), "a multiple of 16"),
+        (lambda: ranges.MSE(fmt="vsq4", axis=1).observe(np.ones((17, 32), np.float32)), "axis 1 apart, that is a multiple of 16"),
+        (lambda: ranges.MSE(fmt="vsq4", axis=0).observe(np.ones(32, np.float32)), "axis 0 apart, that is a multiple of 16"),
         (lambda: ranges.search_scales(np.ones(16, np.float32), "int8"), "does not apply to int8"),
         (lambda: ranges.search_scales(np.ones(16, np.float32), "vsq4", objective="kl"), "objective='kl'"),
         (lambda: ranges.search_scales(np.array([np.nan], np.float32), "mxfp4"), "NaN or infinite"),
@@ -528,7 +587,7 @@ def test_merges_that_cannot_be() -> None:
         ranges.OCTAV(bits=8).observe(x).merge(ranges.OCTAV(bits=4).observe(x))
     with pytest.raises(TypeError, match="AbsMax with MinMax"):
         ranges.AbsMax().merge(ranges.MinMax())
-    with pytest.raises(ValueError, match=r"shape \(4,\) here and \(3,\) there"):
+    with pytest.raises(ValueError, match=r"shape \(4,\), of batches \(4,\) here, and \(3,\)"):
         ranges.MinMax(axis=0).observe(x).merge(ranges.MinMax(axis=0).observe(x[:3]))
     for variant in ("tensorrt", "onnxruntime"):
         with pytest.raises(ValueError, match="allowed: with amax= given to both"):

@@ -15,6 +15,7 @@ from qsim.ranges.segments import Segments
 
 Array = NDArray[Any]
 INF = 0x7F800000
+LARGEST = float(np.finfo(np.float32).max)
 
 
 class Calibrator(ABC):
@@ -28,8 +29,10 @@ class Calibrator(ABC):
 
     def __init__(self, *, symmetric: bool = True, axis: int | None = None, group: int | None = None, **settings: Any) -> None:
         """Check the settings."""
-        if group is not None and (not isinstance(group, int) or isinstance(group, bool) or group < 1):
-            raise ValueError(f"group={group!r}; allowed: 1 or more, or None")
+        if group is not None:
+            if not isinstance(group, int | np.integer) or isinstance(group, bool) or group < 1:
+                raise ValueError(f"group={group!r}; allowed: 1 or more, or None")
+            group = int(group)
         self.settings: dict[str, Any] = {**settings, "symmetric": bool(symmetric), "axis": axis, "group": group}
         self.batches = 0
         self._segments: Segments | None = None
@@ -41,7 +44,7 @@ class Calibrator(ABC):
         return bool(self.settings["symmetric"])
 
     def observe(self, batch: object) -> Self:
-        """Take a batch into account; returns the calibrator. One refused for its shape or for NaN or Inf leaves it as it was."""
+        """Take a batch into account; returns the calibrator. One that is refused leaves it as it was."""
         x = as_float32(batch)
         x = x.reshape(x.shape or (1,))
         segments = self._segments
@@ -58,6 +61,10 @@ class Calibrator(ABC):
             if max(int(positive.max()), int(negative.max())) >= INF:
                 self._refuse_nonfinite(x)
             high[ids], low[ids] = positive.view(np.float32), -negative.view(np.float32)
+        try:
+            self._check(np.maximum(-low, high))
+        except ValueError as error:
+            raise ValueError(f"batch {self.batches}: {error}") from error
         if self._segments is None:
             self._start(segments.count)
             self._low, self._high = low, high
@@ -87,8 +94,9 @@ class Calibrator(ABC):
             return self
         if self._segments != other._segments:
             raise ValueError(
-                f"merge of two {type(self).__name__}: ranges of shape {self._segments.shape} here and"
-                f" {other._segments.shape} there; allowed: the same channels or groups (rule C3)"
+                f"merge of two {type(self).__name__}: ranges of shape {self._segments.shape}, of batches {self._segments.batch}"
+                f" here, and {other._segments.shape}, {other._segments.batch}, there; allowed: the same channels or groups"
+                " (rule C3)"
             )
         self._merge(other)
         self._low, self._high = np.minimum(self._low, other._low), np.maximum(self._high, other._high)
@@ -100,7 +108,7 @@ class Calibrator(ABC):
         if self._segments is None:
             raise ValueError(f"{type(self).__name__}: no batch has been observed; allowed: observe(batch) first (rule C2)")
         with np.errstate(over="ignore", under="ignore"):
-            low, high = (np.asarray(end, np.float64).astype(np.float32) for end in self._range())
+            low, high = (np.clip(np.asarray(end, np.float64), -LARGEST, LARGEST).astype(np.float32) for end in self._range())
         if self.symmetric:
             high = np.maximum(-low, high)
             low = -high
@@ -116,6 +124,10 @@ class Calibrator(ABC):
     @abstractmethod
     def _range(self) -> tuple[Array, Array]:
         """(low, high) of each segment, low <= 0 <= high, before rounding to float32."""
+
+    def _check(self, amax: NDArray[np.float32]) -> None:
+        """ValueError for a batch of these largest magnitudes that cannot be taken; nothing is changed yet."""
+        return
 
     def _start(self, count: int) -> None:
         """Prepare the state of `count` segments."""

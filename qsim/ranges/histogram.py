@@ -26,6 +26,9 @@ class Histogram(Protocol):
     def edges(self) -> NDArray[np.float32]:
         """Edges, ascending, at least one more than counts."""
 
+    def check(self, amax: np.float32) -> None:
+        """ValueError where a row of this largest magnitude needs too many bins."""
+
     def add(self, x: NDArray[np.float32]) -> None:
         """Count a row of values."""
 
@@ -46,6 +49,11 @@ class Magnitudes:
         self.counts: Counts = np.zeros(bins, np.int64)
         self.edges = np.zeros(bins + 1, np.float32)
 
+    def check(self, amax: np.float32) -> None:
+        """ValueError where a row of this largest magnitude needs too many bins."""
+        if amax > self.edges[-1] > 0:
+            checked(np.ceil(amax / (self.edges[1] - self.edges[0])))
+
     def add(self, x: NDArray[np.float32]) -> None:
         """Count a row of values."""
         amax = np.abs(x).max()
@@ -61,7 +69,7 @@ class Magnitudes:
         n = self.counts.size
         if amax > self.edges[-1]:
             width = self.edges[1] - self.edges[0]
-            n = checked(np.ceil(amax / width))
+            n = int(np.ceil(amax / width))
             size = int(np.ceil((np.float64(amax + width)) / np.float64(width)))
             self.edges = torch_arange(float(width), size)
         before = self.counts
@@ -92,14 +100,13 @@ def summed(count: Callable[[NDArray[np.float32]], list[Counts]], x: NDArray[np.f
     return [np.sum(side, axis=0) for side in zip(*found, strict=True)]
 
 
-def checked(bins: np.floating[Any]) -> int:
-    """A number of bins, or ValueError where a batch lies too far beyond the grid of the first."""
+def checked(bins: np.floating[Any]) -> None:
+    """ValueError where a batch lies too far beyond the grid of the first."""
     if not bins < MOST:
         raise ValueError(
             f"a batch needs {float(bins):.3g} bins of the width that the first batch has set;"
             " allowed: below 2^22, or amax= (rule C5)"
         )
-    return int(bins)
 
 
 def torch_arange(step: float, size: int) -> NDArray[np.float32]:
@@ -126,6 +133,11 @@ class Signed:
         self.threshold = np.float32(0)
         self._zeros = 0
 
+    def check(self, amax: np.float32) -> None:
+        """ValueError where a row of this largest magnitude needs too many bins."""
+        if amax > self.threshold > 0:
+            checked((amax - self.threshold) // (np.float32(2) * self.threshold / np.float32(self.counts.size)) + 1)
+
     def add(self, x: NDArray[np.float32]) -> None:
         """Count a row of values."""
         amax = np.abs(x).max()
@@ -140,7 +152,7 @@ class Signed:
         before, added = self.counts, 0
         if amax > self.threshold:
             stride = np.float32(2) * self.threshold / np.float32(before.size)
-            added = checked((amax - self.threshold) // stride + 1)
+            added = int((amax - self.threshold) // stride + 1)
             self.threshold = np.float32(added) * stride + self.threshold
         self._count(x, before.size + 2 * added)
         self.counts[added : added + before.size] += before
@@ -169,13 +181,16 @@ class Given:
         self.width = float(np.float32(amax)) / self.per_side
         self._sides = [np.zeros(self.per_side, np.int64) for _ in range(1 + signed)]
 
+    def check(self, amax: np.float32) -> None:
+        """ValueError where a row of this largest magnitude needs too many bins."""
+        if float(amax) / self.width >= MOST:
+            raise ValueError(f"a value of {amax:g} lies 2^22 or more bins of {self.width:g} from 0; allowed: a larger amax=")
+
     def add(self, x: NDArray[np.float32]) -> None:
         """Count a row of values."""
         from qsim.kernels.ranges import count_sides
 
         amax = float(np.abs(x).max())
-        if amax / self.width >= MOST:
-            raise ValueError(f"a value of {amax:g} lies 2^22 or more bins of {self.width:g} from 0; allowed: a larger amax=")
         n = int(np.ceil(amax / self.width)) + 1
 
         def count(part: NDArray[np.float32]) -> list[Counts]:

@@ -52,6 +52,9 @@ class KL(Calibrator):
         super().__init__(bits=width, variant=variant, bins=bins, amax=amax, symmetric=symmetric, axis=axis, group=group)
         self._store = Histograms(bins, amax, signed=variant == "onnxruntime")
 
+    def _check(self, amax: NDArray[np.float32]) -> None:
+        self._store.check(amax)
+
     def _update_rows(self, number: int, ids: NDArray[np.int64], rows: NDArray[np.float32]) -> None:
         self._store.add(number, ids, rows)
 

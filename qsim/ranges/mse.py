@@ -7,13 +7,13 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from qsim.codec.limits import RANGED
 from qsim.codec.quantize import quantize
 from qsim.ranges.calibrator import Array, Calibrator
 from qsim.ranges.errors import error_unit, squared_errors
 from qsim.ranges.levels import level_bits
 from qsim.ranges.stores import Values
 from qsim.spec import Format, load_format
+from qsim.spec.geometry import normalize_axis
 from qsim.spec.load import parse_format
 
 STEPS = 16  # candidates an octave
@@ -26,7 +26,8 @@ class MSE(Calibrator):
     Candidates: amax * m / 32 * 2^-k for m = 32 .. 17 and k = 0 .. octaves - 1, 16 an octave, from the largest down; then
     around the best of them t * (1 + j / 256), j = 15 .. -15, at most amax; each once to float32; all are tried.
     fmt: any format with a float outermost scale (int, uint, vsq, nvfp4); bits=N instead: intN, or affine uintN with
-    symmetric=False. A format with blocks takes batches whose last dimension is a multiple of its block.
+    symmetric=False. A format with blocks has them along the last dimension, with axis= the last of the others, and takes
+        batches in which that is a multiple of its block.
 
     Keeps the values, 4 bytes each. Each squared error is rounded to an integer in units of 2^-50 to 2^-48 of amax^2, and the
     integers are added: the result does not depend on order, batches or threads, and merging is exact.
@@ -43,13 +44,11 @@ class MSE(Calibrator):
         group: int | None = None,
     ) -> None:
         """Check the settings."""
-        if not isinstance(octaves, int) or not 1 <= octaves <= 32:
+        if not isinstance(octaves, int) or isinstance(octaves, bool) or not 1 <= octaves <= 32:
             raise ValueError(f"octaves={octaves!r}; allowed: 1 to 32")
         width = level_bits(bits, fmt)
         self.format = integer_format(width, symmetric) if fmt is None else load_format(fmt)
         name, family = self.format.name, self.format.family
-        if family not in RANGED:
-            raise ValueError(f"fmt={name} (family {family}) has no range to choose; allowed: {', '.join(RANGED)}")
         if symmetric == (family == "affine"):
             raise ValueError(f"symmetric={symmetric} with {name}; allowed: {not symmetric}")
         several = axis is not None if family == "nvfp4" else group is not None
@@ -63,10 +62,14 @@ class MSE(Calibrator):
 
     def observe(self, batch: object) -> Self:
         """Take a batch into account; returns the calibrator."""
-        shape, block = np.asarray(batch).shape, self.format.block_size
-        if block > 1 and (not shape or shape[-1] % block):
+        shape, block, axis = np.asarray(batch).shape, self.format.block_size, self.settings["axis"]
+        along = list(range(len(shape)))
+        if axis is not None and shape:
+            along.remove(normalize_axis(axis, len(shape)))
+        if block > 1 and (not along or shape[along[-1]] % block):
+            which = "last dimension" if axis is None else f"last dimension, axis {axis} apart,"
             raise ValueError(
-                f"batch {self.batches} has shape {shape}; allowed for {self.format.name}: a last dimension that is a multiple"
+                f"batch {self.batches} has shape {shape}; allowed for {self.format.name}: a {which} that is a multiple"
                 f" of {block} (rule C2)"
             )
         return super().observe(batch)

@@ -49,6 +49,10 @@ class Percentile(Calibrator):
         )
         self._store: Values | Histograms = Values() if variant == "exact" else Histograms(bins, amax, signed=False)
 
+    def _check(self, amax: NDArray[np.float32]) -> None:
+        if isinstance(self._store, Histograms):
+            self._store.check(amax)
+
     def _update_rows(self, number: int, ids: NDArray[np.int64], rows: NDArray[np.float32]) -> None:
         self._store.add(number, ids, rows)
 

@@ -55,6 +55,13 @@ class Histograms:
             return Given(self._bins, self._amax, self._signed)
         return Signed(self._bins) if self._signed else Magnitudes(self._bins)
 
+    def check(self, amax: NDArray[np.float32]) -> None:
+        """ValueError where a segment's largest magnitude lies too far beyond its grid."""
+        fresh = self._make()
+        with np.errstate(over="ignore", invalid="ignore"):
+            for i, top in enumerate(amax):
+                self.of.get(i, fresh).check(np.ldexp(top, self._shift.get(i, 0)))
+
     def add(self, number: int, ids: Ids, rows: Rows) -> None:
         """Count the rows of a piece."""
         for i, row in zip(ids.tolist(), rows, strict=True):
