@@ -414,6 +414,9 @@ W, X = np.ones((2, 3), np.float32), np.ones((4, 3), np.float32)
         (W, X, {"method": "best"}, "method='best'; allowed: coordinate, exact, relaxation"),
         (W, X, {"method": Coordinate(kicks=-1)}, "kicks of 0 or more"),
         (W, X, {"method": Relaxation(iterations=0)}, "iterations of 1 or more"),
+        *((W, X, {"method": Coordinate(**bad)}, "a seed of 0 to") for bad in ({"kicks": 1.5}, {"seed": 1.5}, {"seed": 1 << 64})),
+        *((W, X, {"method": Relaxation(**bad)}, "two betas") for bad in ({"beta": (20,)}, {"beta": (np.inf, 2)}, {"iterations": 2.0})),
+        (W, X, {"method": ["exact"]}, "allowed: coordinate, exact, relaxation"),
         (W, X, {"rounding": "floor"}, "rounding='floor'; allowed: half_even"),
         (np.full((1, 3), 1e9, np.float32), X, {"fmt": "fp16"}, r"fp16 holds w\[0, 0\] = 1e\+09 as inf|= 1000000000.0 as inf"),
         (np.linspace(-1, 1, 50, dtype=np.float32).reshape(1, 50), np.ones((2, 50), np.float32), {"method": "exact"},
@@ -426,6 +429,29 @@ def test_bad_input_is_named(w: Array, x: Array, how: dict[str, Any], message: st
         adaptive_round(w, options.pop("fmt"), x, **options)
 
 
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (X * np.float32(np.nan), r"x\[0, 0\] is nan, 12 in all"),
+        (X[0], r"x has shape \(3,\); allowed: \(samples, inputs\)"),
+        (X[:0], r"x has shape \(0, 3\)"),
+        (X[None], r"x has shape \(1, 4, 3\)"),
+    ],
+)
+def test_activations_of_a_gram_matrix_are_checked(x: Array, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Gram.of(x)
+
+
+def test_gram_matrix_of_float64_is_that_of_float32() -> None:
+    """Rule R4: activations are first rounded to float32."""
+    x = np.random.default_rng(3).standard_normal((9, 4))
+
+    assert np.array_equal(Gram.of(x).matrix, Gram.of(x.astype(np.float32)).matrix)
+
+
 def test_integers_are_refused() -> None:
+    with pytest.raises(TypeError, match="convert explicitly"):
+        Gram.of(np.ones((4, 3), int))
     with pytest.raises(TypeError, match="convert explicitly"):
         adaptive_round(W, "int4", np.ones((4, 3), int))

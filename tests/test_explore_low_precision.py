@@ -191,6 +191,7 @@ def test_command_prints_json() -> None:
     [
         (["--calibrate", "best"], "--calibrate best: allowed: all, absmax, minmax"),
         (["--adaround", "best"], "--adaround best: allowed: all, nearest, coordinate, relaxation"),
+        (["--adaround", "all,relaxation"], "--adaround all,relaxation: allowed: all alone, or names with commas"),
         (["--calibrate", "--low-bit"], "allowed: one of them"),
         (["--low-bit", "--format", "int8"], "--format with --calibrate, --adaround or --low-bit; allowed: none of them there"),
         (["--low-bit", "--sort", "sqnr"], "--sort sqnr: allowed: weights, scale, inputs"),

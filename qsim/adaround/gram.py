@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from qsim.codec.input import as_float32
+
 LIMB = 20
 CHUNK = 1 << 13
 #: Degrees p + q that enter the float64 matrix: what the others, and the bits below, add to one product of two activations is
@@ -42,13 +44,14 @@ class Gram:
     matrix: Float64
 
     @classmethod
-    def of(cls, x: NDArray[np.float32]) -> Gram:
-        """The matrix of finite activations, samples x inputs."""
-        if len(x) > MAX_ROWS:
-            raise ValueError(f"{len(x)} rows of activations; allowed: {MAX_ROWS} or fewer")
-        exponents = np.frexp(np.max(np.abs(x), axis=0).astype(np.float64))[1].astype(np.int64)
-        scaled = np.ldexp(x.astype(np.float64), -exponents)
-        matrix = np.zeros((x.shape[1], x.shape[1]))
+    def of(cls, x: object) -> Gram:
+        """The matrix of activations (samples, inputs), finite floats (rule R4); ValueError for others."""
+        rows = finite("x", as_float32(x))
+        if rows.ndim != 2 or not 0 < len(rows) <= MAX_ROWS:
+            raise ValueError(f"x has shape {rows.shape}; allowed: (samples, inputs), 1 to {MAX_ROWS} samples")
+        exponents = np.frexp(np.max(np.abs(rows), axis=0).astype(np.float64))[1].astype(np.int64)
+        scaled = np.ldexp(rows.astype(np.float64), -exponents)
+        matrix = np.zeros((rows.shape[1], rows.shape[1]))
         for degree, product in reversed(_products(scaled, scaled, DEGREES).items()):
             matrix += np.ldexp(product.astype(np.float64), -LIMB * (degree + 2))
         return cls(scaled, exponents, matrix)
@@ -61,6 +64,15 @@ class Gram:
         for degree, product in products.items():
             total += product.astype(object) << unit - LIMB * (degree + 2)
         return total.tolist(), unit
+
+
+def finite(name: str, values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """values; ValueError that names the first NaN or Inf."""
+    bad = np.flatnonzero(~np.isfinite(values))
+    if bad.size:
+        place = ", ".join(str(int(i)) for i in np.unravel_index(bad[0], values.shape))
+        raise ValueError(f"{name}[{place}] is {values.reshape(-1)[bad[0]]!s}, {bad.size} in all; allowed: finite values")
+    return values
 
 
 def _products(a: Float64, b: Float64, degrees: int) -> dict[int, NDArray[np.int64]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
-from math import cos, lcm, pi
+from math import cos, inf, lcm, pi
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from qsim.adaround.choices import Choices
 from qsim.adaround.exact import MAX_FREE, best_flips
-from qsim.adaround.gram import LEFT, Gram
+from qsim.adaround.gram import LEFT, Gram, finite
 from qsim.codec.encode import encode
 from qsim.codec.input import as_float32
 from qsim.codec.qtensor import QTensor
@@ -24,6 +24,8 @@ from qsim.spec.random import MASK64
 Float64 = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 ROUNDINGS = ("half_even", "half_away", "half_up", "half_down", "half_zero")
+#: Of kicks, and of iterations.
+MOST = 1 << 30
 #: Rows of this many free weights or fewer are solved exactly by `Coordinate`.
 EXACT_FREE = 16
 
@@ -118,29 +120,34 @@ def reconstruction_error(w: object, q: QTensor, x: object) -> Float64:
 def _method(method: str | Method) -> Method:
     if isinstance(method, Coordinate | Exact | Relaxation):
         solver = method
-    elif method in METHODS:
+    elif isinstance(method, str) and method in METHODS:
         solver = METHODS[method]()
     else:
         raise ValueError(f"method={method!r}; allowed: {', '.join(METHODS)}, or Coordinate, Exact, Relaxation")
-    if isinstance(solver, Coordinate) and not (solver.kicks >= 0 and 0 <= solver.seed <= MASK64):
+    if isinstance(solver, Coordinate) and not (_integer(solver.kicks, 0, MOST) and _integer(solver.seed, 0, MASK64)):
         raise ValueError(f"{solver}; allowed: kicks of 0 or more, a seed of 0 to 2^64 - 1")
     if isinstance(solver, Relaxation) and not (
-        solver.iterations > 0
-        and solver.regularizer >= 0
-        and min(solver.beta) >= 1
+        _integer(solver.iterations, 1, MOST)
+        and 0 <= solver.regularizer < inf
+        and len(solver.beta) == 2
+        and all(1 <= end < inf for end in solver.beta)
         and 0 <= solver.warm_start < 1
-        and solver.learning_rate > 0
+        and 0 < solver.learning_rate < inf
     ):
         raise ValueError(
-            f"{solver}; allowed: iterations of 1 or more, a regularizer of 0 or more, betas of 1 or more,"
-            " a warm start of 0 to below 1, a learning rate above 0"
+            f"{solver}; allowed: iterations of 1 or more, a regularizer of 0 or more, two betas of 1 or more,"
+            " a warm start of 0 to below 1, a learning rate above 0, all finite"
         )
     return solver
 
 
+def _integer(value: object, low: int, high: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+
+
 def _operands(w: object, x: object) -> tuple[NDArray[np.float32], list[Gram]]:
     """Finite float32 weights, and X^T X of each group."""
-    weights = _finite("w", as_float32(w))
+    weights = finite("w", as_float32(w))
     if weights.ndim < 2 or weights.size == 0:
         raise ValueError(f"w has shape {weights.shape}; allowed: (outputs, inputs) or (outputs, ...), not empty")
     k = weights.size // len(weights)
@@ -148,7 +155,7 @@ def _operands(w: object, x: object) -> tuple[NDArray[np.float32], list[Gram]]:
         if x.x.shape[1] != k:
             raise ValueError(f"x is the Gram matrix of {x.x.shape[1]} inputs; allowed for w of {weights.shape}: of {k}")
         return weights, [x]
-    rows = _finite("x", as_float32(x))
+    rows = finite("x", as_float32(x))
     stacked = rows[None] if rows.ndim == 2 else rows
     if stacked.ndim != 3 or stacked.shape[2] != k or stacked.shape[1] == 0 or not stacked.size or len(weights) % len(stacked):
         raise ValueError(
@@ -156,14 +163,6 @@ def _operands(w: object, x: object) -> tuple[NDArray[np.float32], list[Gram]]:
             f" or (groups, samples, {k}) with a number of groups that divides {len(weights)}"
         )
     return weights, [Gram.of(part) for part in stacked]
-
-
-def _finite(name: str, values: NDArray[np.float32]) -> NDArray[np.float32]:
-    bad = np.flatnonzero(~np.isfinite(values))
-    if bad.size:
-        place = ", ".join(str(int(i)) for i in np.unravel_index(bad[0], values.shape))
-        raise ValueError(f"{name}[{place}] is {values.reshape(-1)[bad[0]]!s}, {bad.size} in all; allowed: finite values")
-    return values
 
 
 def _solve(gram: Gram, w: Float64, near: Float64, other: Float64, solver: Method) -> Flags:

@@ -36,7 +36,7 @@ def network_report(calibrate: str | None, adaround: str | None, low_bit: bool, s
 
         columns, table = sweep.CALIBRATE_COLUMNS, CALIBRATE_TABLE
         check_sort(sort_key, columns)
-        methods = sweep.choose_methods(_names(calibrate))
+        methods = sweep.choose_methods(_names("--calibrate", calibrate))
         rows, total = sweep.calibrate_rows(network, images, methods), 1 + len(methods) * len(sweep.BITS)
         note += (
             f"Inputs: one range a tensor, from batches of {sweep.BATCH} images; affine, because no input is\nnegative, but for"
@@ -48,7 +48,7 @@ def network_report(calibrate: str | None, adaround: str | None, low_bit: bool, s
 
         columns, table = rounding.ROUNDING_COLUMNS, ROUNDING_TABLE
         check_sort(sort_key, columns)
-        methods = rounding.choose_methods(_names(adaround) if adaround != ALL else [])
+        methods = rounding.choose_methods(_names("--adaround", adaround))
         total = 1 + len(methods) * len(rounding.BITS) * len(rounding.SCALES)
         rows = rounding.rounding_rows(network, images, methods)
         note += (
@@ -70,6 +70,9 @@ def network_report(calibrate: str | None, adaround: str | None, low_bit: bool, s
     return Report(sorted_rows(list(progress(rows, total, "row")), sort_key), columns, table, note)
 
 
-def _names(text: str) -> list[str]:
+def _names(option: str, text: str) -> list[str]:
     """Names of a list with commas; none for `all`."""
-    return [] if text == ALL else [name.strip() for name in text.split(",")]
+    names = [name.strip() for name in text.split(",")]
+    if ALL in names and len(names) > 1:
+        raise ValueError(f"{option} {text}: allowed: {ALL} alone, or names with commas")
+    return [] if names == [ALL] else names
