@@ -658,8 +658,27 @@ def test_calibrate_without_a_file_takes_the_embedded_network() -> None:
 def test_calibrate_says_why_a_method_refuses(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", np.array([1.0, np.nan], np.float32))
     result = run("calibrate", tmp_path / "x.npy", "--method", "octav")
-    assert result.exit_code == 0
     assert "batch 0: nan at index [1], 1 of 2 values are NaN" in result.stdout
+    assert result.exit_code == 2
+    assert result.stderr == "Error: no method gives a range; `note` says why\n"
+    np.save(tmp_path / "y.npy", np.ones(4, np.float32))
+    result = run("calibrate", tmp_path / "x.npy", tmp_path / "y.npy", "--method", "octav", "--json")
+    assert result.exit_code == 0
+    assert [row["high"] for row in json.loads(result.stdout)] == [None, 1.0]
+
+
+def test_a_picture_leaves_out_what_no_method_takes(tmp_path: Path) -> None:
+    """A tensor with NaN or without values has no panel; without any panel there is no picture."""
+    pytest.importorskip("matplotlib", reason="the extra `plot` is not installed")
+    np.savez(tmp_path / "x.npz", a=np.array([1.0, np.nan], np.float32), b=np.zeros(0, np.float32))
+    np.save(tmp_path / "y.npy", np.arange(9, dtype=np.float32))
+    args = ("--method", "octav", "--plot", tmp_path / "p.svg")
+    assert run("calibrate", tmp_path / "x.npz", *args).exit_code == 2
+    assert not (tmp_path / "p.svg").exists()
+    assert run("calibrate", tmp_path / "x.npz", tmp_path / "y.npy", *args).exit_code == 0
+    assert (tmp_path / "p.svg").read_text().count("values a bin") == 1
+    np.savez(tmp_path / "many.npz", **{f"t{i}": np.ones(3, np.float32) for i in range(13)})
+    assert "13 distributions to draw; allowed: 1 to 12" in run("calibrate", tmp_path / "many.npz", *args).stderr
 
 
 @pytest.mark.parametrize("kind", [".png", ".svg", ".pdf"])

@@ -46,7 +46,8 @@ def command(
     """Choose a range for every float tensor of FILE... (.npy, .npz, .safetensors) by each method of qsim.ranges.
 
     For each method: the range, how many values lie beyond it, and the SQNR of the tensor in the format with that range. A
-    method that refuses a tensor has the reason in its row. Every tensor by itself is one batch, unless --batches.
+    method that refuses a tensor has the reason in its row; exit code 2 where all refuse all. Every tensor by itself is one
+    batch, unless --batches.
 
     Methods: minmax, ema, mean_minmax, percentile_99.99, percentile_99.9, kl_tensorrt, kl_onnxruntime, mse, octav,
     octav_grid, analytic_laplace, analytic_gauss (docs/ranges.md says what each is for).
@@ -60,7 +61,7 @@ def command(
       qsim calibrate model.safetensors --format vsq4 --axis 0 --json
     """  # noqa: D301
     from qsim.explore import plot
-    from qsim.explore.thresholds import THRESHOLD_TABLE, choose_methods, choose_setting, threshold_rows
+    from qsim.explore.thresholds import choose_methods, choose_setting, threshold_rows
 
     setting, chosen = choose_setting(bits, format_, affine, axis), choose_methods(methods)
     if picture is not None:
@@ -78,21 +79,32 @@ def command(
             import numpy as np
 
             drawn = [(row["method"], float(row["low"]), float(row["high"])) for row in rows if row["note"] is None]
-            panels.append(plot.Panel(name, np.concatenate([x.reshape(-1) for x in values]), drawn))
+            if drawn:  # else there may be nothing to count, or NaN
+                panels.append(plot.Panel(name, np.concatenate([x.reshape(-1) for x in values]), drawn))
+                plot.check_number(len(panels))
     if not found:
         raise ValueError("no float tensor in the files given")
-    if picture is not None:
+    if panels and picture is not None:
         with written(picture) as (file,):
             plot.draw_thresholds(panels, file, picture.suffix)
     if as_json:
         print_json([{key: _plain(value) for key, value in row.items()} for row in found])
-        return
+    else:
+        _print(found, f"Format {setting.fmt.name}." + ("" if files else " " + EMBEDDED_NOTE))
+    if all(row["note"] is not None for row in found):
+        raise ValueError("no method gives a range; `note` says why")
+
+
+def _print(found: list[dict[str, Any]], about: str) -> None:
+    """A table of the rows."""
+    from qsim.explore.thresholds import THRESHOLD_TABLE
+
     kept = [c for c in THRESHOLD_TABLE if any(row[c[0]] is not None for row in found)]
     cells = [["" if row[key] is None else text(row[key]) for key, _, text in kept] for row in found]
     headers = [heading for _, heading, _ in kept]
     left = ("tensor", "method", "note")
     print_table(cells, headers, colalign=["left" if h in left else "right" for h in headers])
-    click.echo(f"\nFormat {setting.fmt.name}. " + (EMBEDDED_NOTE if not files else ""))
+    click.echo(f"\n{about}")
 
 
 def _distributions(files: tuple[Path, ...], together: bool) -> Iterator[tuple[str, str, list[Float32]]]:

@@ -31,14 +31,19 @@ def require_matplotlib() -> None:
         raise ValueError("a picture needs matplotlib: pip install 'qsim[plot]'") from None
 
 
+def check_number(panels: int) -> None:
+    """ValueError for a number of panels that is not drawn."""
+    if not 0 < panels <= MAX_PANELS:
+        raise ValueError(f"{panels} distributions to draw; allowed: 1 to {MAX_PANELS}")
+
+
 def draw_thresholds(panels: Sequence[Panel], file: IO[bytes], kind: str) -> None:
     """Write a picture of kind ".png", ".svg" or ".pdf": a panel a distribution, a line at each end of each range."""
     require_matplotlib()
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    if not 0 < len(panels) <= MAX_PANELS:
-        raise ValueError(f"{len(panels)} distributions to draw; allowed: 1 to {MAX_PANELS}")
+    check_number(len(panels))
     with mpl.rc_context({"svg.hashsalt": "qsim", "svg.fonttype": "none"}):
         figure = Figure(figsize=(9, 3.6 * len(panels)), layout="constrained")
         for axes, panel in zip(np.ravel(figure.subplots(len(panels), squeeze=False)), panels, strict=True):
