@@ -453,6 +453,25 @@ def test_nothing_stays_of_a_write_that_fails(tmp_path: Path):
     assert old.read_bytes() == b"old"
 
 
+def test_a_full_disk_names_the_file(tmp_path: Path):
+    """Also where closing the file, which still holds what could not be written, fails once more."""
+    resource = pytest.importorskip("resource", reason="limits of a process are Unix's")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def fill() -> None:
+        with written(tmp_path / "a.bin") as files:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+            files[0].write(bytes(2000))
+
+    try:
+        with pytest.raises(OSError, match="File too large") as caught:
+            fill()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert caught.value.filename == str(tmp_path / "a.bin")
+    assert not os.listdir(tmp_path)
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's /dev/full")
 def test_a_full_disk_on_stdout_is_an_error():
     with open("/dev/full", "w") as full:

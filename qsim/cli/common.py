@@ -48,33 +48,33 @@ def written(*paths: Path) -> Iterator[tuple[IO[bytes], ...]]:
 
     A symbolic link stays, the file it names is replaced. A device or a pipe is written to: it cannot be replaced.
     """
-    with ExitStack() as stack:
-        files, moves = [], []
-        for path in paths:
-            if path.is_dir():
-                raise ValueError(f"{path}: is a folder; a file is needed")
-            if not path.parent.is_dir():
-                raise ValueError(f"{path}: no folder {path.parent}")
-            target = path.resolve()
-            if target.exists() and not target.is_file():
-                files.append(stack.enter_context(target.open("wb")))
-                continue
-            part = target.with_name(f".{target.name}.{os.getpid()}.part")
-            stack.callback(_remove, part)
-            files.append(stack.enter_context(part.open("xb")))
-            moves.append((part, target))
-        try:
+    try:
+        with ExitStack() as stack:
+            files, moves = [], []
+            for path in paths:
+                if path.is_dir():
+                    raise ValueError(f"{path}: is a folder; a file is needed")
+                if not path.parent.is_dir():
+                    raise ValueError(f"{path}: no folder {path.parent}")
+                target = path.resolve()
+                if target.exists() and not target.is_file():
+                    files.append(stack.enter_context(target.open("wb")))
+                    continue
+                part = target.with_name(f".{target.name}.{os.getpid()}.part")
+                stack.callback(_remove, part)
+                files.append(stack.enter_context(part.open("xb")))
+                moves.append((part, target))
             yield tuple(files)
             for file in files:
                 file.flush()
                 with suppress(OSError) if not os.path.isfile(file.name) else nullcontext():
                     os.fsync(file.fileno())  # a full disk is an error here, before anything is replaced
-        except OSError as error:
-            if error.errno in FULL and not error.filename:
-                error.filename = ", ".join(str(path) for path in paths)
-            raise
-        for part, target in moves:
-            part.replace(target)
+            for part, target in moves:
+                part.replace(target)
+    except OSError as error:  # of a write, or of closing a file that still holds what could not be written
+        if error.errno in FULL and not error.filename:
+            error.filename = ", ".join(str(path) for path in paths)
+        raise
 
 
 def refuse_overwrite(out: Path, *sources: Path) -> None:
