@@ -274,6 +274,10 @@ NEGATIVE = lowbit.Planes(X, np.array([[0, 0], [0, 1 << 5]], np.uint64))
         (lambda: lowbit.ternary_signs([1.0], -0.5), "threshold of shape (), from -0.5; allowed: finite, 0 or more"),
         (lambda: lowbit.ternary_signs([1.0], [0.5, 0.5]), "threshold of shape (2,)"),
         (lambda: lowbit.from_qtensor(qsim.encode([1.0], "int4")), "QTensor of int4, family absmax; allowed: binary or ternary"),
+        (lambda: lowbit.from_qtensor(qsim.encode(np.ones((3, 3), F32), "binary", granularity="channel", channel_axis=1)),
+         "channels along axis 1 of (3, 3), packed along axis 1; allowed: channels along axis 0, the first of the words"),
+        (lambda: lowbit.from_qtensor(qsim.encode(np.ones((2, 2, 3), F32), "ternary", axis=0, granularity="channel", channel_axis=2)),
+         "channels along axis 2 of (2, 2, 3), packed along axis 0; allowed: channels along axis 1"),
         (lambda: lowbit.to_qtensor(lowbit.Binary(X, 70, np.full(3, 1, F32))), "alpha is float32 of shape (3,)"),
         (lambda: lowbit.to_qtensor(lowbit.Ternary(P, 70, F32(0))), "above 0"),  # type: ignore[arg-type]
     ],
@@ -370,8 +374,9 @@ def test_qtensors_and_words(fmt: str, granularity: str) -> None:
         assert np.array_equal(found.alpha, lowbit.alpha(w, threshold=t, channel_axis=axis))
         words = lowbit.pack_codes(lowbit.from_qtensor(even)[0], 64)  # type: ignore[arg-type]
     assert even.pack("planar").startswith(words.astype("<u8").tobytes())
-    along = lowbit.from_qtensor(qsim.encode(w.T, fmt, axis=0))
+    along = lowbit.from_qtensor(qsim.encode(w.T, fmt, axis=0, granularity=granularity, channel_axis=1))
     assert along.n == 77
+    assert lowbit.to_qtensor(along).pack() == q.pack()
 
 
 # --- signs ---

@@ -16,7 +16,7 @@ Array = NDArray[Any]
 
 
 class Binary(NamedTuple):
-    """Packed signs of n elements a row, and what they are times: alpha float32, (), (channels,) or (..., groups)."""
+    """Packed signs of n elements a row, and what they are times: alpha float32, (), (channels,) of axis 0, or (..., groups)."""
 
     words: Words
     n: int
@@ -24,7 +24,7 @@ class Binary(NamedTuple):
 
 
 class Ternary(NamedTuple):
-    """Bit-planes of n elements a row, and what they are times: alpha float32, (), (channels,) or (..., groups)."""
+    """Bit-planes of n elements a row, and what they are times: alpha float32, (), (channels,) of axis 0, or (..., groups)."""
 
     planes: Planes
     n: int
@@ -37,11 +37,17 @@ def from_qtensor(q: QTensor) -> Binary | Ternary:
     `from_qtensor(qsim.encode(w, "binary", granularity="channel"))` binarizes weights with alpha a channel.
 
     Raises:
-        ValueError: a QTensor of another family.
+        ValueError: a QTensor of another family; a scale a channel whose channels are not the first dimension of the words.
     """
     family = q.format.family
     if family not in ("binary", "ternary"):
         raise ValueError(f"QTensor of {q.format.name}, family {family}; allowed: binary or ternary")
+    first = 1 if q.geometry.axis == 0 else 0
+    if q.geometry.fmt.granularity == "channel" and len(q.shape) > 1 and q.geometry.channel_axis != first:
+        raise ValueError(
+            f"channels along axis {q.geometry.channel_axis} of {q.shape}, packed along axis {q.geometry.axis};"
+            f" allowed: channels along axis {first}, the first of the words"
+        )
     alpha = scale_values(q.scales_moved[0], q.format.scales[0]).astype(np.float32)
     n = q.geometry.length
     if family == "binary":
