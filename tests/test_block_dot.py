@@ -320,9 +320,9 @@ def test_sums_of_e5m2_need_more_than_64_bits() -> None:
 
 
 def vsq16_and_e5m2() -> tuple[QTensor, QTensor]:
-    """Rows of a block of 8192 INT16 elements with a UINT4 scale, and of E5M2 without block scales: its sum may have 61 bits."""
+    """Rows of a block of 16384 INT16 elements with a UINT4 scale, and of E5M2 without block scales: its sum may have 61 bits."""
     vector, channel = load_format("vsq4").scales
-    fmt = Format("vsq16", Element("int", 16), (replace(vector, group=8192), channel))
+    fmt = Format("vsq16", Element("int", 16), (replace(vector, group=16384), channel))
     rng = np.random.default_rng(2)
     return tensor(fmt, 2, 300, rng), tensor("fp8_e5m2", 2, 300, rng)
 
