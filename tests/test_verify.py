@@ -253,7 +253,7 @@ def test_arrays_of_values() -> None:
     for array, port in (
         (np.array([[1 << 18, 0, 0]]), signed),
         (np.array([[0, 0]]), signed),
-        (np.array([1.5]), single),  # float64
+        (np.array([0.1]), single),  # no float32 value
         (np.array([-1]), single),
         (np.array(["a"]), single),
         (np.zeros((1, 1, 1), int), single),

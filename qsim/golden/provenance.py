@@ -12,9 +12,7 @@ NUMPY_SUMS = "numpy 2.4.6: accumulators as int64 products, in the register's ran
 
 MMASIM = "MMA-Sim 0cb7846: results of the cases with tensor scales of 1, up to the sign of zero and the payload of NaN"
 MMASIM_PARTS = "parts of MMA-Sim 0cb7846, float32 addition by torch: results of steps above 2^-127, up to zero's sign, NaN bits"
-NUMPY_VSQ = (
-    "numpy 2.4.6: accumulators as int64 sums with rint of scale products, results as float64 products once to float32"
-)
+NUMPY_VSQ = "numpy 2.4.6: accumulators as int64 sums with rint of scale products, results as float64 products once to float32"
 NUMPY_FIXED = "numpy 2.4.6: accumulators as int64 sums of rint of float64 terms, clipped after every add"
 RTL = "tests/rtl/{} in Icarus: every case, taps included"
 LITERT = "LiteRT 2.3.0, reference kernels: results of the cases with normal multipliers and clamps of the whole range"
