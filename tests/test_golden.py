@@ -114,7 +114,7 @@ def test_element_files_hold_every_code(name: str):
 
 
 @pytest.mark.parametrize(
-    "name", ["fp8_e4m3", "fp8_e5m2", "fp6_e3m2", "fp6_e2m3", "fp4_e2m1", "int8", "int5", "mx9", "mx6", "mx4"]
+    "name", ["fp8_e4m3", "fp8_e5m2", "fp6_e3m2", "fp6_e2m3", "fp4_e2m1", "int8", "int5", "mx9", "mx6", "mx4", "mxint8", "uint8"]
 )
 def test_element_files_hold_every_midpoint(name: str):
     """Every midpoint of neighbouring values and the float32 on either side of it, worked out here from the values alone."""

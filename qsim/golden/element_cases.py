@@ -90,9 +90,7 @@ def encode_cases(fmt: Format) -> Iterator[ElementCase]:
 
 
 def shares_element(fmt: Format) -> bool:
-    """Whether all midpoints of the element stand in another file: ExMy in fpN_exmy, S1M7 in mx9, 8-bit integers in int8."""
-    if fmt.element.bits == 8 and fmt.element.kind in ("int", "uint"):
-        return fmt.name != "int8"
+    """Whether all midpoints of the element stand in another file: ExMy in fpN_exmy, S1M7 in mx9."""
     return bool(fmt.block_scales) and (fmt.element.is_float or (fmt.family == "microexponent" and len(fmt.scales) == 1))
 
 
