@@ -68,7 +68,7 @@ def check(a: QTensor, w: QTensor, acc: BlockAccumulator, c: np.ndarray | None) -
 
 
 @pytest.mark.kernels
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=60)
 @given(problem=problems())
 def test_cases_equal_the_reference(problem: tuple[Any, ...]) -> None:
     """evaluate_many(unit, columns)[port][i] == evaluate(unit, case i)[port], for any codes, formats and accumulator."""

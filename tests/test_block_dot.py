@@ -249,7 +249,7 @@ def check(a: QTensor, w: QTensor, acc: BlockAccumulator, c: np.ndarray | None) -
 
 
 @pytest.mark.kernels
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=400)
 @given(problem=problems())
 def test_block_matmul_equals_reference(problem: tuple[Any, ...]) -> None:
     """Kernels and exact reference agree in result, every tap and every event count, for any codes and any accumulator."""
@@ -261,7 +261,7 @@ def blocks(fmt: Format) -> bool:
     return fmt.family in ("microexponent", "ocp", "vsq", "nvfp4") and fmt.element.bits <= 12
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=150)
 @given(fmt=user_formats().filter(blocks), data=st.data())
 def test_block_matmul_of_user_formats_equals_reference(fmt: Format, data: Any) -> None:
     """As above for formats of any element, block and scale: blocks of 3, microexponents of 8, E5M2 under E4M3 scales."""
