@@ -130,7 +130,8 @@ def pack_columns(w, flip, packed, sums, first, last):
 
 
 @helper
-def _copy(source, from_row, from_column, target, row, column, rows, columns):
+def copy_tile(source, from_row, from_column, target, row, column, rows, columns):
+    """A rectangle of one matrix into another."""
     for i in range(rows):
         for j in range(columns):
             target[row + i, column + j] = source[from_row + i, from_column + j]
@@ -164,6 +165,6 @@ def multiply(a, packed, row_terms, column_terms, out, first, last):
                 if k == 0:
                     add_tile(a, row, words, packed, panel, count, row_terms, top, start, 0, COLUMNS, edge, 0, COLUMNS)
                 else:
-                    _copy(out, top, left, edge, 0, 0, rows, columns)
+                    copy_tile(out, top, left, edge, 0, 0, rows, columns)
                     add_tile(a, row, words, packed, panel, count, none, 0, edge, 0, COLUMNS, edge, 0, COLUMNS)
-                _copy(edge, 0, 0, out, top, left, rows, columns)
+                copy_tile(edge, 0, 0, out, top, left, rows, columns)

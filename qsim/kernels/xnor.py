@@ -22,6 +22,7 @@ from numba.core.codegen import get_host_cpu_features
 from numba.extending import intrinsic
 
 from qsim.kernels import vector
+from qsim.kernels.gemm import copy_tile
 from qsim.kernels.jit import JIT, helper, kernel
 from qsim.kernels.vector import I32, I64, Lanes, N, address, load, splat, store, vec
 
@@ -172,13 +173,6 @@ def pack(w, packed, first, last):
                     packed[p, k, plane, j] = 0
 
 
-@helper
-def _copy(source, from_row, from_column, target, row, column, rows, columns):
-    for i in range(rows):
-        for j in range(columns):
-            target[row + i, column + j] = source[from_row + i, from_column + j]
-
-
 @kernel
 def multiply_portable(kind, a, packed, terms, out, first, last):
     """`multiply` without the tiles."""
@@ -212,7 +206,7 @@ def multiply(kind, a, packed, terms, out, first, last):
                     whole = rows == ROWS and columns == COLUMNS
                     target, place, size = (out, top * width + left, width) if whole else (edge, 0, COLUMNS)
                     if not whole:
-                        _copy(out, top, left, edge, 0, 0, rows, columns)
+                        copy_tile(out, top, left, edge, 0, 0, rows, columns)
                     if kind == XNOR:
                         _xnor_tile(flat, row, stride, plane, packed, panel, count, terms, top, again, target, place, size)
                     elif kind == MASKED:
@@ -220,4 +214,4 @@ def multiply(kind, a, packed, terms, out, first, last):
                     else:
                         _ternary_tile(flat, row, stride, plane, packed, panel, count, terms, top, again, target, place, size)
                     if not whole:
-                        _copy(edge, 0, 0, out, top, left, rows, columns)
+                        copy_tile(edge, 0, 0, out, top, left, rows, columns)
