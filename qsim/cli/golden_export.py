@@ -57,7 +57,7 @@ def export(suite: str, to: str, folder: Path, case: int | None, ports: str | Non
 def _check_ports(path: str, suite: Suite) -> None:
     """ValueError unless the file has a [ports] table, of a design that computes what the suite does."""
     from qsim.datapath.datapaths import load_datapath
-    from qsim.golden.identify.device import differences
+    from qsim.spec.differences import differences
 
     design = load_datapath(path)
     if not design.ports:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +14,11 @@ from qsim.golden.columns import from_values, to_bytes, to_values
 from qsim.golden.identify.arguments import ARGUMENTS, Arguments
 from qsim.golden.unit import Port, Unit
 from qsim.spec.block_accumulator import BlockAccumulator
+from qsim.spec.differences import TEXTS, differences
 from qsim.spec.float_accumulator import FloatAccumulator
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-    from qsim.spec.datapath import Datapath
 
     Bytes = NDArray[np.uint8]
     Flags = NDArray[np.bool_]
@@ -219,29 +218,11 @@ def facts(device: Device, stated: bool) -> str:
     return repr((kinds, None if device.kind == "requantize" else (acc, formats), steps, d.layout))
 
 
-TEXTS = ("name", "title", "source", "verified_by", "not_verified", "operands", "out_types", "ports", "table")
-
-
 def distance(base: Device, device: Device) -> int:
     """In how many settings two designs differ; a width counts twice, as the suite's ports state it."""
     options = ({*base.options} ^ {*device.options}) if base.options != device.options else ()
     found = differences(base.datapath, device.datapath)
     return len(found) + sum(key.endswith("bits") for key in found) + len({name for name, _ in options})
-
-
-def differences(a: Datapath | None, b: Datapath | None) -> list[str]:
-    """Fields in which two datapaths differ, as `accumulator.bits`; names, texts and ports are no arithmetic."""
-    x, y = dict(_settings(a, "")), dict(_settings(b, ""))
-    return sorted(key.lstrip(".") for key in {*x, *y} if x.get(key) != y.get(key))
-
-
-def _settings(value: Any, path: str) -> Iterator[tuple[str, Any]]:
-    if not is_dataclass(value):
-        yield path, value
-        return
-    for one in fields(value):
-        if one.name not in TEXTS:
-            yield from _settings(getattr(value, one.name), f"{path}.{one.name}")
 
 
 def _sums(acc: FloatAccumulator, operand: str | None) -> Any:
