@@ -7,7 +7,7 @@ import json
 import os
 import zlib
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 from zipfile import BadZipFile
@@ -63,13 +63,13 @@ def written(*paths: Path) -> Iterator[tuple[IO[bytes], ...]]:
                 part = target.with_name(f".{target.name}.{os.getpid()}.part")
                 stack.callback(_remove, part)
                 files.append(stack.enter_context(part.open("xb")))
-                moves.append((part, target))
+                moves.append((files[-1], part, target))
             yield tuple(files)
             for file in files:
                 file.flush()
-                with suppress(OSError) if not os.path.isfile(file.name) else nullcontext():
-                    os.fsync(file.fileno())  # a full disk is an error here, before anything is replaced
-            for part, target in moves:
+            for file, _, _ in moves:
+                os.fsync(file.fileno())  # a full disk is an error here, before anything is replaced
+            for _, part, target in moves:
                 part.replace(target)
     except OSError as error:  # of a write, or of closing a file that still holds what could not be written
         if error.errno in FULL and not error.filename:
